@@ -1,0 +1,6 @@
+"""Images on their way to a batch: sources, transforms, batching, image files.
+
+`digits` holds real handwriting that needs no download, `transforms` works on one image,
+`batches` makes any random-access source a reproducible tf.data stream, and `images`
+reads the files people have on their disks.
+"""

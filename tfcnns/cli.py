@@ -1,0 +1,113 @@
+"""What every script shares: flags, quiet start, and one clear line for a mistake.
+
+A script defines its flags in a `flags.FlagValues` of its own, so that `--help` shows
+them and nothing else, and ends with `run = script(main, FLAGS)`.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+
+from absl import flags
+
+from tfcnns.errors import UserError
+
+
+def new_flags():
+    """A set of flags holding the two that every script has: --help and --verbosity."""
+    values = flags.FlagValues()
+    flags.DEFINE_boolean("help", False, "show this text", short_name="h", flag_values=values)
+    flags.DEFINE_integer(
+        "verbosity",
+        0,
+        "0: what this script says and errors; 1: TensorFlow's own messages too",
+        lower_bound=0,
+        upper_bound=1,
+        flag_values=values,
+    )
+    return values
+
+
+def script(main, values, usage):
+    """Returns run(argv=None), the entry point of a script and of its console command.
+
+    Args:
+        main: function of the remaining arguments, returning None or an exit code.
+            It imports what is heavy itself, after the flags are known.
+        values: the script's `FlagValues`.
+        usage: what stands before the flags in --help.
+    """
+
+    def run(argv=None):
+        argv = list(sys.argv if argv is None else argv)
+        for name in values:  # a second call in one process starts from the defaults too
+            values[name].unparse()
+        try:
+            rest = values(argv)[1:]
+            if values.help:
+                print(help_text(usage, values))
+                sys.exit(0)
+            sys.exit(main(rest))
+        except (flags.Error, UserError) as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
+        except BrokenPipeError:  # whoever read our output, such as head, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+
+    return run
+
+
+def help_text(usage, values):
+    """The help of one script: usage, then each flag with its default and meaning."""
+    lines = [usage.strip(), "", "Flags:"]
+    for name in sorted(values):
+        flag = values[name]
+        if flag.name != name:
+            continue  # a short name; its long one has a line of its own
+        boolean = flag.flag_type() == "bool"
+        shown = f"--[no]{name}" if boolean and name != "help" else f"--{name}"
+        default = "" if flag.default in (None, [], "") else f" (default: {flag.default})"
+        if boolean:
+            default = " (default: on)" if flag.default else ""
+        lines.append(f"  {shown:<24} {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def start_tensorflow(verbosity):
+    """Imports TensorFlow, in silence if `verbosity` is 0; heavy imports come after it."""
+    if verbosity:
+        import tensorflow  # noqa: F401
+
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    # The level above doesn't yet hold for what is logged while TensorFlow is imported
+    # (its oneDNN greeting, the search for CUDA).
+    with _stderr_to_file() as said:
+        try:
+            import tensorflow as tf
+        except BaseException:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace"))
+            raise
+    tf.get_logger().setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _stderr_to_file():
+    """Sends what C++ and Python write to standard error to a temporary file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield file
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,283 @@
+"""The run directory: what is in it, how it is made, opened and locked.
+
+    recipe.py            the recipe as used
+    run.json             recipe name, config, flags, versions, git commit, start
+    history.csv          a row per epoch
+    tensorboard/         logs for TensorBoard
+    checkpoints/         the newest whole states of training, to go on from
+    best.weights.h5      weights of the epoch with the best `monitor`
+    last.weights.h5      weights where training stopped
+    model.keras          the finished model
+    lock                 held by the process that trains here
+
+Opening a run needs its directory and this package, nothing else. It executes recipe.py:
+open only runs whose origin you trust.
+"""
+
+import contextlib
+import csv
+import datetime
+import fcntl
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import tfcnns
+from tfcnns.errors import UserError
+
+FUNCTIONS = ("config", "data", "model", "compile")
+_VERSIONS_OF = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "keras-cv")
+
+
+class Run:
+    """An existing run directory; see the module's docstring for what lies where."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.settings = json.loads((self.path / "run.json").read_text())
+        self.config = _with_tuples(self.settings["config"])
+        self._recipe = None
+
+    @property
+    def recipe(self):
+        """The run's own copy of its recipe, as a module."""
+        if self._recipe is None:
+            self._recipe = load_recipe(self.path / "recipe.py")
+        return self._recipe
+
+    @property
+    def name(self):
+        return self.settings["recipe"]
+
+    @property
+    def checkpoints(self):
+        return self.path / "checkpoints"
+
+    @property
+    def finished(self):
+        return (self.path / "model.keras").exists()
+
+    def history(self):
+        """history.csv as a list of dicts of numbers, one an epoch."""
+        file = self.path / "history.csv"
+        if not file.exists():
+            return []
+        with open(file, newline="") as lines:
+            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+
+    def load_model(self, weights="final"):
+        """The trained keras.Model.
+
+        Args:
+            weights: "final" reads model.keras alone; "best" and "last" build the
+                recipe's model and read those weights into it.
+
+        Raises:
+            UserError: the file asked for isn't there (yet).
+        """
+        import keras
+
+        import tfcnns.layers  # noqa: F401  registers them, for a model.keras with some
+
+        if weights == "final":
+            file = self._file("model.keras")
+            return keras.saving.load_model(file, safe_mode=True)
+        file = self._file(f"{weights}.weights.h5")
+        model = self.recipe.model(self.config)
+        model.load_weights(file)
+        self.recipe.compile(model, self.config)
+        return model
+
+    def update_config(self, config):
+        """Keeps a config that a resume has changed."""
+        if config != self.config:
+            self.settings["config"] = self.config = config
+            write_whole(self.path / "run.json", json.dumps(self.settings, indent=2).encode())
+
+    def _file(self, name):
+        file = self.path / name
+        if not file.exists():
+            raise UserError(
+                f"{self.path} has no {name}: its training has not come that far. Go on with: "
+                f"python -m tfcnns.train --out={self.path} --resume"
+            )
+        return file
+
+    @contextlib.contextmanager
+    def lock(self):
+        """Holds the run for this process; the system lets go of it however that ends."""
+        with open(self.path / "lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{self.path} is being trained by another process") from None
+            yield
+
+
+def open_run(path):
+    """Opens a run directory.
+
+    Raises:
+        UserError: there is none at `path`.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise UserError(f"expected a run directory, but {path} is not a directory")
+    if not (path / "run.json").is_file() or not (path / "recipe.py").is_file():
+        raise UserError(f"{path} is not a run directory: it lacks run.json or recipe.py")
+    return Run(path)
+
+
+def check_out(path, overwrite=False):
+    """Raises UserError if a new run can't be made at `path`; changes nothing."""
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--out={path} is a file, expected a directory")
+    if path.is_dir() and any(path.iterdir()):
+        if not overwrite:
+            raise UserError(
+                f"--out={path} is not empty: give another directory, or --overwrite to "
+                "replace the run in it, or --resume to go on with it"
+            )
+        if not (path / "run.json").is_file():
+            raise UserError(
+                f"--overwrite replaces runs only, and {path} holds something else: "
+                "no run.json is in it"
+            )
+
+
+def create_run(path, recipe, config, flags=None, overwrite=False):
+    """Makes a run directory holding the recipe and everything that decides its course.
+
+    Args:
+        path: where; missing or empty, or an older run with `overwrite`.
+        recipe: path of the recipe's file.
+        config: dict of values as the recipe will get them.
+        flags: dict of the script's other flags, kept for the record.
+        overwrite: delete an older run at `path` first.
+    """
+    path, recipe = pathlib.Path(path), pathlib.Path(recipe)
+    check_out(path, overwrite)
+    settings = {
+        "recipe": recipe.stem,
+        "config": config,
+        "seed": config.get("seed"),
+        "flags": flags or {},
+        "versions": versions(),
+        "commit": _commit(),
+        "command": [sys.executable, *sys.argv],
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    text = json.dumps(settings, indent=2)  # fails on a bad config before anything is written
+    source = recipe.read_bytes()
+    if path.is_dir():
+        with Run(path).lock() if (path / "run.json").is_file() else contextlib.nullcontext():
+            for entry in path.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+    write_whole(path / "recipe.py", source)
+    write_whole(path / "run.json", text.encode())
+    return Run(path)
+
+
+def load_recipe(path):
+    """A recipe's file as a module.
+
+    Raises:
+        UserError: no such file, or one of the four functions is missing.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"no recipe file at {path}")
+    spec = importlib.util.spec_from_file_location(f"tfcnns_recipe_{path.stem}", path)
+    if spec is None:
+        raise UserError(f"{path} is not a recipe: expected a Python file, ending in .py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    missing = [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
+    if missing:
+        raise UserError(f"{path} is not a recipe: it has no function {', '.join(missing)}")
+    return module
+
+
+def versions():
+    """Versions of this package and of what its numbers depend on."""
+    found = {"tfcnns": tfcnns.__version__, "python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def write_whole(file, data):
+    """Writes bytes so that `file` is always the old or the new whole, never a part."""
+    file = pathlib.Path(file)
+    with whole(file) as temporary, open(temporary, "wb") as out:
+        out.write(data)
+
+
+@contextlib.contextmanager
+def whole(file):
+    """Yields a temporary path beside `file`; what is written there becomes `file`.
+
+    The data reaches the disk before the name does, so that neither a killed process nor a
+    lost machine leaves half a file. The temporary name keeps the endings of `file`.
+    """
+    file = pathlib.Path(file)
+    temporary = file.with_name(f"tmp-{os.getpid()}-{file.name}")
+    try:
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, file)
+        flush(file.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(path):
+    """Waits until a file's data, or a directory's names, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _commit():
+    """The git commit of this package's checkout, "+" behind it if changed, or None."""
+    root = pathlib.Path(tfcnns.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        git = ["git", "-C", str(root)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        if head.returncode:
+            return None
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    return head.stdout.strip() + ("+" if status.stdout.strip() else "")
+
+
+def _with_tuples(config):
+    """JSON has no tuples; recipes use no lists."""
+
+    def convert(value):
+        return tuple(map(convert, value)) if isinstance(value, list) else value
+
+    return {name: convert(value) for name, value in config.items()}
+
+
+def _number(text):
+    try:
+        return int(text)
+    except ValueError:
+        return float(text) if text else None
