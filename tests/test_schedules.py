@@ -1,0 +1,174 @@
+"""The schedules against pylearn2's counters, Caffe's formula and the authors' own numbers."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from tfcnns.training.paper_sgd import PaperSGD
+from tfcnns.training.schedules import (
+    DecayPerUpdate,
+    MomentumRamp,
+    StepPerUpdate,
+    linear_decay,
+    stepped,
+)
+
+
+def test_overfeats_rates():
+    rate = stepped(0.05, (30, 50, 60, 70, 80), 0.5)
+    changes = {e: rate(e) for e in range(100) if e == 0 or rate(e) != rate(e - 1)}
+    assert changes == {
+        0: 0.05,
+        30: 0.025,
+        50: 0.0125,
+        60: 0.00625,
+        70: 0.003125,
+        80: 0.0015625,
+    }
+
+
+def pylearn2_linear_decay(initial, factor, saturate, start, epochs):
+    """Its extension counts before the first epoch already, and sets the rate from the count."""
+    step = (initial - initial * factor) / (saturate - start + 1)
+    rates = []
+    for count in range(1, epochs + 1):
+        if count < start:
+            rates.append(initial)
+        elif count < saturate:
+            rates.append(initial - step * (count - start + 1))
+        else:
+            rates.append(initial * factor)
+    return rates
+
+
+@pytest.mark.parametrize("start", [1, 4])
+def test_linear_decay_is_pylearn2s(start):
+    rate = linear_decay(0.17, 0.01, saturate=20, start=start)
+    expected = pylearn2_linear_decay(0.17, 0.01, 20, start, 30)
+    np.testing.assert_allclose([rate(e) for e in range(30)], expected, rtol=1e-12)
+
+
+def test_maxouts_cifar10_rates():
+    rate = linear_decay(0.17, 0.01, saturate=500)
+    step = 0.17 * 0.99 / 500
+    assert rate(0) == pytest.approx(0.17 - step)  # the first epoch is a step lower already
+    assert rate(249) == pytest.approx(0.17 - 250 * step)
+    assert rate(498) == pytest.approx(0.0017 + step)
+    assert rate(499) == rate(784) == pytest.approx(0.0017)
+
+
+def test_momentum_ramp_is_pylearn2s():
+    ramp = MomentumRamp(0.5, 0.7, saturate=9, start=3)
+    expected = [0.5, 0.5, 0.5, *(0.5 + 0.2 * k / 6 for k in range(1, 7)), 0.7, 0.7]
+    np.testing.assert_allclose([ramp.momentum(e) for e in range(11)], expected, rtol=1e-12)
+    jump = MomentumRamp(0.5, 0.7, saturate=3, start=3)
+    assert [jump.momentum(e) for e in range(4)] == [0.5, 0.5, 0.7, 0.7]
+
+
+def test_rate_and_momentum_that_maxouts_authors_went_on_with_on_mnist():
+    # mnist_pi_continued.yaml has what 243 epochs of 500 updates had come to, in float32.
+    rate = DecayPerUpdate(0.1, 1.000004, floor=1e-6)
+    assert float(rate(243 * 500)) == pytest.approx(0.0615082606673, rel=1e-6)
+    momentum = MomentumRamp(0.5, 0.7, saturate=250).momentum(242)
+    assert momentum == pytest.approx(0.694376766682, rel=2e-6)
+
+
+@pytest.mark.parametrize("factor", [1.000004, 1.00004])
+def test_decay_per_update_follows_repeated_division(factor):
+    schedule = DecayPerUpdate(0.1, factor, floor=1e-6)
+    for t in [0, 1, 2, 1000, 50_000, 1_000_000]:
+        expected = max(0.1 / math.pow(factor, t), 1e-6)
+        # The exponent, up to 40, is rounded in float32.
+        assert float(schedule(t)) == pytest.approx(expected, rel=5e-6)
+    assert float(schedule(10_000_000)) == np.float32(1e-6)
+
+
+def test_step_per_update_is_caffes():
+    schedule = StepPerUpdate(0.1, every=100_000)  # NIN on CIFAR-10
+    for t in [0, 1, 99_999, 100_000, 119_999, 200_000]:
+        assert float(schedule(t)) == pytest.approx(0.1 * 0.1 ** (t // 100_000), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "schedule", [DecayPerUpdate(0.1, 1.5, floor=0.01), StepPerUpdate(0.1, 3, 0.25)]
+)
+def test_schedules_in_an_optimizer(schedule):
+    config = json.loads(json.dumps(keras.optimizers.serialize(PaperSGD(schedule, 0.0))))
+    optimizer = keras.optimizers.deserialize(config)
+    layer = keras.layers.Dense(1, use_bias=False)
+    layer.build((None, 1))
+    w = layer.kernel.numpy()
+    for t in range(8):
+        assert float(optimizer.learning_rate) == pytest.approx(float(schedule(t)))
+        optimizer.apply([keras.ops.ones((1, 1))], [layer.kernel])
+        w = w - float(schedule(t))
+        np.testing.assert_allclose(layer.kernel.numpy(), w, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: linear_decay(0.1, 0.01, saturate=3, start=3), "Received: start=3, saturate=3"),
+        (lambda: MomentumRamp(0.5, 0.7, saturate=2, start=3), "Received: start=3, saturate=2"),
+        (lambda: DecayPerUpdate(0.1, 0.99), "Received: factor=0.99"),
+        (lambda: StepPerUpdate(0.1, 0), "Received: every=0"),
+    ],
+)
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def constant_gradient(optimizer, **arguments):
+    """A weight whose gradient is 1 in every step."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(optimizer, loss=lambda y, prediction: prediction, **arguments)
+    return model
+
+
+def fit(model, callbacks, first, last):
+    x = np.ones((4, 1), "float32")
+    model.fit(x, x, batch_size=2, initial_epoch=first, epochs=last, callbacks=callbacks, verbose=0)
+    return float(model.trainable_variables[0].numpy().item())
+
+
+def maxouts_callbacks():
+    return [
+        keras.callbacks.LearningRateScheduler(linear_decay(0.5, 0.1, saturate=4)),
+        MomentumRamp(0.5, 0.75, saturate=3),
+    ]
+
+
+# Keras 3.15 converts its variables in a way that NumPy 2.4 warns about.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_rate_and_momentum_change_in_fit_and_after_a_resume():
+    model = constant_gradient(PaperSGD(0.5, momentum=0.5))
+    w, v = float(model.trainable_variables[0].numpy().item()), 0.0
+    rate, ramp = linear_decay(0.5, 0.1, saturate=4), MomentumRamp(0.5, 0.75, saturate=3)
+    for epoch in range(6):
+        for _ in range(2):
+            v = ramp.momentum(epoch) * v - rate(epoch)
+            w = w + v
+    fit(model, maxouts_callbacks(), 0, 2)
+    resumed = constant_gradient(PaperSGD(0.5, momentum=0.5))
+    resumed.optimizer.build(resumed.trainable_variables)
+    resumed.set_weights(model.get_weights())
+    for new, old in zip(resumed.optimizer.variables, model.optimizer.variables, strict=True):
+        new.assign(old)
+    assert fit(resumed, maxouts_callbacks(), 2, 6) == pytest.approx(w, rel=1e-5)
+
+
+def test_momentum_ramp_reaches_through_loss_scaling():
+    optimizer = keras.optimizers.LossScaleOptimizer(PaperSGD(0.5, momentum=0.5))
+    model = constant_gradient(optimizer)
+    fit(model, [MomentumRamp(0.5, 0.75, saturate=3)], 0, 2)
+    assert float(optimizer.inner_optimizer.momentum) == 0.625
+
+
+def test_momentum_ramp_refuses_an_optimizer_where_it_would_do_nothing():
+    model = constant_gradient(keras.optimizers.SGD(0.5, momentum=0.5))
+    with pytest.raises(TypeError, match=r"such as PaperSGD\. Received: SGD"):
+        fit(model, [MomentumRamp(0.5, 0.75, saturate=3)], 0, 1)

@@ -1,0 +1,191 @@
+"""Learning rates and momentum of the papers, as pure functions of the epoch or the update.
+
+By epoch: `stepped` and `linear_decay` make functions for Keras' LearningRateScheduler, and
+`MomentumRamp` is a callback. By update: `DecayPerUpdate` and `StepPerUpdate` are schedules to
+give to an optimiser. None has a state of its own, so a resumed run needs nothing restored.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+
+def stepped(initial, epochs, factor):
+    """A learning rate multiplied by `factor` at each of `epochs`.
+
+    Args:
+        initial: rate of the first epoch.
+        epochs: after how many epochs it changes: (30, 50) changes it for epochs 31 and 51.
+        factor: 0.5 for OverFeat, 0.1 for the logs of AlexNet's 2012 code.
+
+    Returns:
+        Function of Keras' epoch (from 0), for `keras.callbacks.LearningRateScheduler`.
+
+    Example:
+        >>> overfeat = stepped(0.05, (30, 50, 60, 70, 80), 0.5)
+        >>> overfeat(29), overfeat(30)
+        (0.05, 0.025)
+    """
+
+    def rate(epoch, _=None):
+        return initial * factor ** sum(epoch >= change for change in epochs)
+
+    return rate
+
+
+def linear_decay(initial, factor, saturate, start=1):
+    """pylearn2's LinearDecayOverEpoch, of maxout's CIFAR and SVHN nets.
+
+    With n the epoch counted from 1, and s = initial (1 - factor) / (saturate - start + 1):
+
+        initial                         for n < start
+        initial - s (n - start + 1)     for start <= n < saturate
+        initial * factor                from n = saturate on
+
+    Epoch `start` itself is one step lower already, as there.
+
+    Args:
+        initial: rate before it starts to fall.
+        factor: the last rate as a fraction of `initial`.
+        saturate, start: epochs, counted from 1.
+
+    Returns:
+        Function of Keras' epoch (from 0), for `keras.callbacks.LearningRateScheduler`.
+
+    Raises:
+        ValueError: `saturate` isn't after `start`.
+    """
+    if saturate <= start:
+        raise ValueError(
+            f"Expected saturate after start. Received: start={start}, saturate={saturate}"
+        )
+    step = initial * (1 - factor) / (saturate - start + 1)
+
+    def rate(epoch, _=None):
+        n = epoch + 1
+        if n < start:
+            return initial
+        return initial * factor if n >= saturate else initial - step * (n - start + 1)
+
+    return rate
+
+
+class MomentumRamp(keras.callbacks.Callback):
+    """pylearn2's MomentumAdjustor: momentum that changes linearly with the epochs.
+
+    With n the epoch counted from 1, and a = (n - start) / (saturate - start), kept in [0, 1]:
+
+        m = (1 - a) initial + a final
+
+    Args:
+        initial: momentum up to epoch `start`. Given here, not read from the optimiser, so
+            that a resumed run ramps from the same value.
+        final: momentum from epoch `saturate` on.
+        saturate, start: epochs, counted from 1; equal: a jump.
+
+    Raises:
+        ValueError: `saturate` is before `start`.
+        TypeError: when training begins, if the optimiser's momentum isn't a variable.
+            Setting that of `keras.optimizers.SGD` would change nothing in a compiled step.
+
+    Example:
+        >>> model.compile(PaperSGD(0.17, momentum=0.5), ...)
+        >>> model.fit(..., callbacks=[MomentumRamp(0.5, 0.6, saturate=250)])
+    """
+
+    def __init__(self, initial, final, saturate, start=1):
+        super().__init__()
+        if saturate < start:
+            raise ValueError(
+                f"Expected saturate from start on. Received: start={start}, saturate={saturate}"
+            )
+        self.initial = initial
+        self.final = final
+        self.saturate = saturate
+        self.start = start
+
+    def momentum(self, epoch):
+        """The momentum of Keras' epoch `epoch`, counted from 0."""
+        n = epoch + 1
+        if self.saturate == self.start:
+            return self.final if n >= self.start else self.initial
+        a = min(max((n - self.start) / (self.saturate - self.start), 0.0), 1.0)
+        return (1 - a) * self.initial + a * self.final
+
+    def on_train_begin(self, logs=None):
+        if not isinstance(getattr(self._optimizer, "momentum", None), keras.Variable):
+            raise TypeError(
+                "Expected an optimizer whose momentum is a variable, such as PaperSGD. "
+                f"Received: {type(self._optimizer).__name__}"
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._optimizer.momentum = self.momentum(epoch)
+
+    @property
+    def _optimizer(self):
+        # Under mixed_float16 a LossScaleOptimizer stands around the one with the momentum.
+        optimizer = self.model.optimizer
+        return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+@keras.saving.register_keras_serializable(package="tfcnns")
+class DecayPerUpdate(keras.optimizers.schedules.LearningRateSchedule):
+    """pylearn2's ExponentialDecay, of maxout's MNIST nets: max(initial / factor^t, floor).
+
+    Args:
+        initial: rate of the first update, t = 0.
+        factor: what the rate is divided by after each update, above 1.
+        floor: the rate never falls below it.
+
+    Raises:
+        ValueError: `factor` not above 1.
+
+    Example:
+        >>> PaperSGD(DecayPerUpdate(0.1, 1.000004, floor=1e-6), momentum=0.5)
+    """
+
+    def __init__(self, initial, factor, floor=0.0):
+        if not factor > 1:
+            raise ValueError(f"Expected factor above 1. Received: factor={factor}")
+        self.initial = initial
+        self.factor = factor
+        self.floor = floor
+
+    def __call__(self, step):
+        # Not a power: float32 has 1.000004 only to 1 % of what it is above 1.
+        log_factor = math.log(self.factor)
+        decayed = self.initial * ops.exp(-log_factor * ops.cast(step, "float32"))
+        return ops.maximum(decayed, self.floor)
+
+    def get_config(self):
+        return {"initial": self.initial, "factor": self.factor, "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable(package="tfcnns")
+class StepPerUpdate(keras.optimizers.schedules.LearningRateSchedule):
+    """Caffe's "step" policy, of the NIN nets in its model zoo: initial * factor^floor(t / every).
+
+    Args:
+        initial: rate of the first `every` updates.
+        every: updates between changes.
+        factor: what the rate is multiplied by at each.
+
+    Raises:
+        ValueError: `every` below 1.
+    """
+
+    def __init__(self, initial, every, factor=0.1):
+        if every < 1:
+            raise ValueError(f"Expected every >= 1. Received: every={every}")
+        self.initial = initial
+        self.every = every
+        self.factor = factor
+
+    def __call__(self, step):
+        changes = ops.cast(ops.floor_divide(step, self.every), "float32")
+        return self.initial * ops.power(self.factor, changes)
+
+    def get_config(self):
+        return {"initial": self.initial, "every": self.every, "factor": self.factor}
