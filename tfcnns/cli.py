@@ -83,7 +83,7 @@ def start_tensorflow(verbosity):
         import tensorflow  # noqa: F401
 
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     warnings.simplefilter("ignore")
     # The level above doesn't yet hold for what is logged while TensorFlow is imported
     # (its oneDNN greeting, the search for CUDA).

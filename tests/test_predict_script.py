@@ -1,0 +1,136 @@
+"""From a trained run to guesses about image files, and what they can't be made of."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfcnns import evaluate, plot, predict, train
+from tfcnns.pipelines import digits
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("predict") / "run"
+    flags = ["--epochs=12", "--set=size=8", "--learning_rate=0.05", "--set=dropout=0.0"]
+    assert call(train, "--recipe=nin_digits", f"--out={out}", *flags) == 0
+    return out
+
+
+def call(script, *flags):
+    with pytest.raises(SystemExit) as left:
+        script.run(["script", *map(str, flags)])
+    return left.value.code or 0
+
+
+@pytest.fixture
+def digit_files(tmp_path):
+    """One test digit of each class as a PNG file of the size the model sees."""
+    images, labels = digits.load_digits("test", size=8)
+    files = []
+    for label in range(10):
+        files.append(tmp_path / f"{label}.png")
+        Image.fromarray(images[labels == label][0, :, :, 0]).save(files[-1])
+    return files
+
+
+def guesses(capsys, run, *arguments):
+    assert call(predict, f"--run={run}", "--json", *arguments) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_files_give_what_the_arrays_give(run, digit_files, capsys):
+    from tfcnns import runs
+
+    found = guesses(capsys, run, *digit_files)
+    images, labels = digits.load_digits("test", size=8)
+    first = np.stack([images[labels == label][0] for label in range(10)])
+    scores = runs.open_run(run).load_model().predict_on_batch(first)
+    assert [g["file"] for g in found] == [str(f) for f in digit_files]
+    for guess, row in zip(found, scores, strict=True):
+        assert guess["classes"][0]["class"] == str(row.argmax())
+        assert guess["classes"][0]["probability"] == pytest.approx(row.max(), abs=1e-5)
+        values = [c["probability"] for c in guess["classes"]]
+        assert values == sorted(values, reverse=True)
+        assert len(values) == 3
+    right = sum(g["classes"][0]["class"] == str(c) for c, g in enumerate(found))
+    assert right >= 8  # a net of a few epochs; chance is 1 of 10
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK"])
+def test_any_mode_and_size(run, tmp_path, capsys, mode):
+    gradient = np.arange(50 * 30, dtype="uint16").reshape(50, 30)
+    image = Image.fromarray(gradient) if mode == "I;16" else Image.new("L", (30, 50), 90)
+    file = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    (image if mode == "I;16" else image.convert(mode)).save(file)
+    for fit in ("crop", "stretch", "pad"):
+        (guess,) = guesses(capsys, run, f"--fit={fit}", file)
+        assert sum(c["probability"] for c in guess["classes"]) <= 1.00001
+
+
+def test_dark_ink_on_white_paper(run, digit_files, tmp_path, capsys):
+    dark = []
+    for file in digit_files:
+        dark.append(tmp_path / f"dark-{file.name}")
+        Image.fromarray(255 - np.asarray(Image.open(file))).save(dark[-1])
+    bright = guesses(capsys, run, *digit_files)
+    inverted = guesses(capsys, run, "--invert", *dark)
+    assert [g["classes"] for g in bright] == [g["classes"] for g in inverted]
+
+
+def test_the_table_has_a_line_an_image(run, digit_files, capsys):
+    assert call(predict, f"--run={run}", "--top=1", *digit_files[:2]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(str(digit_files[0]))
+    assert lines[0].endswith(" %")
+
+
+@pytest.mark.parametrize("bad", ["missing.png", "text.png", "empty.png", "a_directory"])
+def test_a_bad_file_is_named_and_nothing_is_printed(run, digit_files, tmp_path, capsys, bad):
+    (tmp_path / "text.png").write_text("no pixels here")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "a_directory").mkdir()
+    assert call(predict, f"--run={run}", digit_files[0], tmp_path / bad) == 2
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert bad in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", [predict, evaluate, plot])
+@pytest.mark.parametrize("flags", [[], ["--run=no/such/run"], ["--weights=worst"]])
+def test_mistakes_of_the_other_scripts(script, flags, capsys, tmp_path):
+    more = [tmp_path / "x.png"] if script is predict else []
+    assert call(script, *flags, *more) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_evaluation_and_report_come_from_the_saved_model(run, capsys):
+    assert call(evaluate, f"--run={run}") == 0
+    assert "test error" in capsys.readouterr().out
+    result = json.loads((run / "evaluation.json").read_text())
+    assert result["examples"] == 400
+    assert np.sum(result["confusion"]) == 400
+    assert np.trace(result["confusion"]) == 400 - result["errors"]
+    for weights in ("best", "last"):
+        assert call(evaluate, f"--run={run}", f"--weights={weights}", "--split=validation") == 0
+    assert call(plot, f"--run={run}") == 0
+    page = (run / "report.html").read_text()
+    for heading in ("Learning curves", "Confusion matrix", "Worst mistakes", "Class maps"):
+        assert heading in page
+    assert f"({result['errors']} of 400 images)" in page
+    assert {p.suffix for p in (run / "plots").iterdir()} == {".png", ".svg"}
+
+
+def test_an_unfinished_run_says_how_to_go_on(run, tmp_path, capsys):
+    import shutil
+
+    unfinished = tmp_path / "run"
+    shutil.copytree(run, unfinished)
+    (unfinished / "model.keras").unlink()
+    assert call(evaluate, f"--run={unfinished}") == 2
+    assert "--resume" in capsys.readouterr().err

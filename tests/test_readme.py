@@ -1,0 +1,43 @@
+"""The README's example runs as it stands, and its commands and files exist."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_example_runs_and_learns():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code += "\nprint('accuracy', model.evaluate(images, labels, verbose=0)[1])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.3  # three times chance, after a few seconds
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= 13  # "ten lines", imports and this test's own print aside
+
+
+def test_commands_and_links_exist():
+    for script in re.findall(r"python -m tfcnns\.(\w+)", README):
+        assert (ROOT / "tfcnns" / f"{script}.py").exists()
+    for link in re.findall(r"\]\(([\w/.]+)\)", README):
+        assert (ROOT / link).exists()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "plot"])
+def test_flags_in_the_readme_are_real(script):
+    import importlib
+
+    flags = importlib.import_module(f"tfcnns.{script}").FLAGS
+    for line in re.findall(rf"python -m tfcnns\.{script} (.*)", README):
+        for name in re.findall(r"--(\w+)", line):
+            assert name in flags

@@ -1,0 +1,155 @@
+"""The run directory: made once, opened by anyone, never half there."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tfcnns import runs
+from tfcnns.errors import UserError
+
+RECIPE = """
+def config():
+    return {"epochs": 2, "shape": (1, 2)}
+def data(config, split, worker, workers): ...
+def model(config): ...
+def compile(model, config): ...
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(RECIPE)
+    return file
+
+
+def make(tmp_path, recipe, **kwargs):
+    return runs.create_run(tmp_path / "run", recipe, {"epochs": 2, "shape": (1, 2)}, **kwargs)
+
+
+def test_a_run_opens_with_nothing_but_its_directory(tmp_path, recipe):
+    make(tmp_path, recipe, flags={"deterministic": True})
+    recipe.unlink()
+    moved = (tmp_path / "run").rename(tmp_path / "elsewhere")
+    run = runs.open_run(moved)
+    assert run.name == "mine"
+    assert run.config == {"epochs": 2, "shape": (1, 2)}
+    assert run.settings["flags"] == {"deterministic": True}
+    assert run.recipe.config() == run.config
+    assert run.settings["versions"]["keras"]
+    assert run.history() == []
+    assert not run.finished
+
+
+@pytest.mark.parametrize("there", ["nothing", "a file", "an empty directory"])
+def test_opening_what_is_no_run_says_so(tmp_path, there):
+    path = tmp_path / "x"
+    if there == "a file":
+        path.touch()
+    elif there == "an empty directory":
+        path.mkdir()
+    with pytest.raises(UserError, match="x is not a"):
+        runs.open_run(path)
+
+
+def test_a_run_is_never_overwritten_unasked(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    (run.path / "model.keras").write_text("precious")
+    with pytest.raises(UserError, match="--overwrite"):
+        make(tmp_path, recipe)
+    assert (run.path / "model.keras").read_text() == "precious"
+    make(tmp_path, recipe, overwrite=True)
+    assert sorted(p.name for p in run.path.iterdir()) == ["recipe.py", "run.json"]
+
+
+def test_overwrite_leaves_what_is_no_run_alone(tmp_path, recipe):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds something else"):
+        make(tmp_path, recipe, overwrite=True)
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_config_that_cannot_be_kept_writes_nothing(tmp_path, recipe):
+    with pytest.raises(TypeError):
+        runs.create_run(tmp_path / "run", recipe, {"bad": object()})
+    assert not (tmp_path / "run").exists()
+
+
+HOLD = """
+import sys, time
+from tfcnns import runs
+with runs.open_run(sys.argv[1]).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_has_one_trainer_at_a_time(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    command = [sys.executable, "-c", HOLD, str(run.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(UserError, match="another process"), run.lock():
+                pass
+            with pytest.raises(UserError, match="another process"):
+                make(tmp_path, recipe, overwrite=True)
+        finally:
+            other.kill()  # the system lets go of a dead process's lock
+    with run.lock():
+        pass
+
+
+def test_whole_files_or_none(tmp_path):
+    file = tmp_path / "a.weights.h5"
+    runs.write_whole(file, b"old")
+
+    def write_badly():
+        with runs.whole(file) as temporary:
+            assert temporary.name.endswith(".weights.h5")  # Keras looks at the ending
+            temporary.write_bytes(b"half of the n")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_badly()
+    assert file.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.weights.h5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(RECIPE.replace("def model", "def mode"), "no function model"), (None, "no recipe file")],
+)
+def test_what_is_no_recipe(tmp_path, text, message):
+    file = tmp_path / "r.py"
+    if text:
+        file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        runs.load_recipe(file)
+
+
+def test_history_reads_numbers(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    (run.path / "history.csv").write_text("epoch,loss,val_loss\n1,0.5,\n2,nan,0.25\n")
+    first, second = run.history()
+    assert first == {"epoch": 1, "loss": 0.5, "val_loss": None}
+    assert second["loss"] != second["loss"]
+    assert second["val_loss"] == 0.25
+
+
+def test_run_json_is_for_people_too(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    text = (run.path / "run.json").read_text()
+    assert json.loads(text)["recipe"] == "mine"
+    assert text.count("\n") > 10
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, tfcnns, tfcnns.runs, tfcnns.recipes, tfcnns.train; " + (
+        "print([m for m in ('tensorflow', 'keras', 'numpy') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"

@@ -1,0 +1,138 @@
+"""The train script: what it refuses, in one line with exit code 2 and nothing written."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tfcnns import train
+
+RECIPE = """
+import keras, tensorflow as tf
+def config():
+    return {"epochs": 1, "batch_size": 64, "learning_rate": 0.1, "seed": 1, "units": 10}
+def data(config, split, worker, workers):
+    if split == "validation":
+        return None
+    x, y = tf.random.stateless_normal([200, 4], (1, 2)), tf.range(200) % 10
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(config["batch_size"])
+def model(config):
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(config["units"])])
+def compile(model, config):
+    model.compile(keras.optimizers.SGD(config["learning_rate"]),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(RECIPE)
+    return file
+
+
+def call(*flags):
+    """Exit code of the script run in this process."""
+    with pytest.raises(SystemExit) as left:
+        train.run(["train", *flags])
+    return left.value.code or 0
+
+
+def used_dir(path):
+    path.mkdir()
+    (path / "notes.txt").write_text("mine")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--recipe=nin_digit"], "unknown recipe 'nin_digit', did you mean 'nin_digits'?"),
+        (["--recipe=zzz"], "unknown recipe 'zzz', expected one of"),
+        (["--recipe=no/such.py"], "no recipe file at no/such.py"),
+        ([], "--recipe is missing"),
+        (["--recipe=nin_digits", "--learning_rate=-1"], "learning_rate must be above 0, got -1.0"),
+        (["--recipe=nin_digits", "--learning_rate=x"], "learning_rate"),
+        (["--recipe=nin_digits", "--epochs=0"], "epochs must be above 0, got 0"),
+        (["--recipe=nin_digits", "--batch_size=5000"], "batch_size=5000"),
+        (["--recipe=nin_digits", "--set=dropot=0.1"], "did you mean 'dropout'"),
+        (["--recipe=nin_digits", "--set=dropout"], "expected name=value"),
+        (["--recipe=nin_digits", "--checkpoint_steps=0"], "checkpoint_steps must be above 0"),
+        (["--recipe=nin_digits", "--lr=1"], "Unknown command line flag 'lr'"),
+        (["--recipe=nin_digits", "more"], "unexpected argument 'more'"),
+        (["--resume"], "is not a directory"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, capsys, flags, said):
+    out = tmp_path / "run"
+    assert call(f"--out={out}", *flags) == 2
+    printed, error = capsys.readouterr()
+    assert said in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert printed == ""
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_a_directory_with_something_else_is_left_alone(tmp_path, capsys, flags):
+    out = used_dir(tmp_path / "run")
+    assert call(f"--out={out}", "--recipe=nin_digits", *flags) == 2
+    assert "run" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["notes.txt"]
+
+
+def test_a_users_own_file_trains_and_leaves_a_whole_run(tmp_path, recipe, capsys):
+    from tfcnns import runs
+
+    out = tmp_path / "run"
+    assert call(f"--recipe={recipe}", f"--out={out}", "--epochs=2", "--set=units=12") == 0
+    run = runs.open_run(out)
+    assert run.config == {
+        "epochs": 2, "batch_size": 64, "learning_rate": 0.1, "seed": 1, "units": 12
+    }  # fmt: skip
+    assert [row["epoch"] for row in run.history()] == [1, 2]
+    assert run.load_model().output_shape == (None, 12)
+    names = {p.name for p in out.iterdir()}
+    assert names == {
+        "recipe.py", "run.json", "history.csv", "tensorboard", "checkpoints", "lock",
+        "best.weights.h5", "last.weights.h5", "model.keras",
+    }  # fmt: skip
+    assert "trained 2 epochs" in capsys.readouterr().out
+    assert call(f"--recipe={recipe}", f"--out={out}") == 2
+    assert call(f"--recipe={recipe}", f"--out={out}", "--overwrite") == 0
+    assert len(runs.open_run(out).history()) == 1
+    assert call(f"--out={out}", "--resume", "--seed=3") == 2
+    assert "only --epochs may change" in capsys.readouterr().err
+
+
+def test_one_epoch_recipes_resume_too(tmp_path, recipe):
+    from tfcnns import runs
+
+    out = tmp_path / "run"
+    assert call(f"--recipe={recipe}", f"--out={out}") == 0
+    assert call(f"--out={out}", "--resume", "--epochs=3") == 0
+    assert len(runs.open_run(out).history()) == 3
+
+
+def test_list_and_help_need_no_tensorflow():
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow'] = sys.modules['keras'] = None\n"  # importing them would fail
+        "from tfcnns import train\n"
+        "train.run(['train', sys.argv[1]])\n"
+    )
+    for flag, said in (("--list", "nin_digits  "), ("--help", "--checkpoint_minutes")):
+        done = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+
+
+def test_nothing_but_our_own_words_reach_the_user(tmp_path, recipe):
+    """TensorFlow greets from C++ while it is imported; asked for, it may."""
+    command = [sys.executable, "-m", "tfcnns.train", f"--recipe={recipe}", f"--out={tmp_path}/a"]
+    quiet = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    command[-1] = f"--out={tmp_path}/b"
+    loud = subprocess.run([*command, "--verbosity=1"], capture_output=True, text=True, check=True)
+    assert loud.stderr != ""

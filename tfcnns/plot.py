@@ -1,0 +1,35 @@
+"""python -m tfcnns.plot: pictures of a finished run, and one page that shows them."""
+
+from absl import flags
+
+from tfcnns import cli, runs
+from tfcnns.errors import UserError
+
+USAGE = """\
+Draws a run's pictures into RUN/plots and RUN/report.html.
+
+  python -m tfcnns.plot --run=runs/digits
+"""
+
+FLAGS = cli.new_flags()
+_own = {"flag_values": FLAGS}
+flags.DEFINE_string("run", None, "directory of the run", **_own)
+flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
+
+
+def main(rest):
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r}; see --help")
+    if not FLAGS.run:
+        raise UserError("--run is missing: the directory of a run")
+    run_ = runs.open_run(FLAGS.run)
+    cli.start_tensorflow(FLAGS.verbosity)
+    from tfcnns.plots import run_report
+
+    print(f"look at {run_report.write(run_, FLAGS.weights)}")
+
+
+run = cli.script(main, FLAGS, USAGE)
+
+if __name__ == "__main__":
+    run()

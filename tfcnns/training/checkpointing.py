@@ -1,0 +1,141 @@
+"""The callback that saves whole states while training, and when it is asked to stop."""
+
+import math
+import signal
+import threading
+import time
+
+import keras
+
+from tfcnns.errors import UserError
+from tfcnns.runs import whole
+from tfcnns.training import checkpoints
+
+
+class Stopped(Exception):  # noqa: N818  not an error: it was asked for
+    """Training was asked to stop, and its state is saved."""
+
+
+class Checkpointing(keras.callbacks.Callback):
+    """Saves at each epoch's end, every so many steps or minutes, and on Ctrl-C or SIGTERM.
+
+    Stands last in the list of callbacks, so that it saves what the others have done.
+
+    Args:
+        run: the `Run`; gets checkpoints/ and best.weights.h5.
+        steps_per_epoch: steps of a whole epoch.
+        others: the other callbacks; those with `get_state()` and `set_state(dict)` are saved.
+        monitor: logged value that decides which epoch is the best; smaller is better unless
+            its name holds "accuracy".
+        every_steps: save after this many steps; None: only at the end of epochs.
+        every_minutes: likewise by the clock.
+        checkpoint: path of the one to go on from, or None. Its model and optimiser must be
+            restored already; the metrics of the epoch it stands in are restored here, as
+            Keras resets them when that epoch begins.
+    """
+
+    def __init__(
+        self,
+        run,
+        steps_per_epoch,
+        *,
+        others=(),
+        monitor="val_loss",
+        every_steps=None,
+        every_minutes=None,
+        checkpoint=None,
+    ):
+        super().__init__()
+        self.run = run
+        self.steps_per_epoch = steps_per_epoch
+        self.others = [c for c in others if hasattr(c, "get_state") and hasattr(c, "set_state")]
+        self.monitor = monitor
+        self.every_steps = every_steps
+        self.every_minutes = every_minutes
+        self.best = None
+        self.epoch = 0
+        self.epoch_step = 0
+        self._offset = 0
+        self._asked = None
+        self._saved_at = time.monotonic()
+        self._checkpoint = checkpoint
+        if checkpoint is not None:
+            state = checkpoints.read_state(checkpoint)
+            self.best = state["best"]
+            self.epoch = state["epoch"]
+            self.epoch_step = self._offset = state["epoch_step"]
+            names = [type(callback).__name__ for callback in self.others]
+            if [name for name, _ in state["callbacks"]] != names:
+                raise UserError(f"{checkpoint} doesn't fit: the recipe has other callbacks now")
+            for callback, (_, its) in zip(self.others, state["callbacks"], strict=True):
+                callback.set_state(its)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if self._offset:
+            checkpoints.restore(self._checkpoint, self.model, only=("metrics",))
+        self.epoch_step = self._offset
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.epoch_step = self._offset + batch + 1
+        if self.epoch_step == self.steps_per_epoch:
+            return  # the epoch's end saves, with the validation in it
+        minutes = (time.monotonic() - self._saved_at) / 60
+        due = (self.every_steps and self._step % self.every_steps == 0) or (
+            self.every_minutes and minutes >= self.every_minutes
+        )
+        if due or self._asked is not None:
+            self._save()
+        self._stop_if_asked()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._keep_if_best(logs)
+        self.epoch, self.epoch_step, self._offset = epoch + 1, 0, 0
+        self._save()
+        self._stop_if_asked()
+
+    def listen(self):
+        """Makes Ctrl-C and SIGTERM save and stop; a second Ctrl-C stops at once.
+
+        Returns a function that gives the signals back to whom they belonged.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None
+        before = {}
+
+        def ask(number, frame):
+            self._asked = number
+            signal.signal(number, before[number])
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, ask)
+        return lambda: [signal.signal(number, handler) for number, handler in before.items()]
+
+    @property
+    def _step(self):
+        return self.epoch * self.steps_per_epoch + self.epoch_step
+
+    def _keep_if_best(self, logs):
+        value = float((logs or {}).get(self.monitor, math.nan))
+        sign = -1 if "accuracy" in self.monitor else 1
+        if math.isnan(value) or (self.best is not None and sign * value >= sign * self.best):
+            return
+        self.best = value
+        with whole(self.run.path / "best.weights.h5") as file:
+            self.model.save_weights(file)
+
+    def _save(self):
+        state = {
+            "step": self._step,
+            "epoch": self.epoch,
+            "epoch_step": self.epoch_step,
+            "best": self.best,
+            "callbacks": [(type(c).__name__, c.get_state()) for c in self.others],
+            "shapes": checkpoints.shapes(self.model),
+        }
+        checkpoints.save(self.run.checkpoints, self.model, state)
+        self._saved_at = time.monotonic()
+
+    def _stop_if_asked(self):
+        if self._asked is not None:
+            raise Stopped(f"stopped after step {self._step}")

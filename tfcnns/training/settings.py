@@ -1,0 +1,72 @@
+"""A recipe's config with the user's values in it, checked."""
+
+import ast
+import math
+
+from tfcnns.errors import UserError
+from tfcnns.nearest import nearest
+
+_POSITIVE = ("epochs", "batch_size", "learning_rate")
+_WHOLE = ("epochs", "batch_size", "seed")
+
+
+def with_values(config, values):
+    """`config` with some values replaced.
+
+    Args:
+        config: dict of a recipe's defaults.
+        values: dict of the user's values; text is read as the type of the default.
+
+    Raises:
+        UserError: a name the config lacks, or a value that doesn't fit.
+    """
+    result = dict(config)
+    for name, value in values.items():
+        if name not in config:
+            raise UserError(f"the recipe has no setting {name!r}{nearest(name, list(config))}")
+        if isinstance(value, str):
+            value = _read(name, value, config[name])
+        result[name] = value
+    _check(result)
+    return result
+
+
+def parse_pairs(pairs):
+    """["name=value", ...] as a dict of texts."""
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set={pair}: expected name=value")
+        result[name.strip()] = value.strip()
+    return result
+
+
+def _read(name, text, default):
+    """`text` as a value of the default's type; a default of None takes any."""
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if default is not None and value is not None and type(value) is not type(default):
+        raise UserError(f"--set={name}={text}: expected {type(default).__name__} as in {default!r}")
+    return value
+
+
+def _check(config):
+    for name in _WHOLE:
+        value = config.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise UserError(f"{name} must be a whole number, got {value!r}")
+    for name in _POSITIVE:
+        value = config.get(name, 1)
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+            raise UserError(f"{name} must be above 0, got {value}")
+    if not 0 <= config.get("seed", 0) < 2**31:
+        raise UserError(f"seed must be from 0 to 2147483647, got {config['seed']}")
