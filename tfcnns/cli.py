@@ -87,27 +87,27 @@ def start_tensorflow(verbosity):
     warnings.simplefilter("ignore")
     # The level above doesn't yet hold for what is logged while TensorFlow is imported
     # (its oneDNN greeting, the search for CUDA).
-    with _stderr_to_file() as said:
-        try:
-            import tensorflow as tf
-        except BaseException:
-            said.seek(0)
-            sys.stderr.write(said.read().decode(errors="replace"))
-            raise
+    with _stderr_to_file():
+        import tensorflow as tf
     tf.get_logger().setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
 def _stderr_to_file():
-    """Sends what C++ and Python write to standard error to a temporary file."""
+    """Keeps what C++ and Python write to standard error; shows it if the block fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
+        failed = True
         try:
-            yield file
+            yield
+            failed = False
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+            if failed:
+                file.seek(0)
+                sys.stderr.write(file.read().decode(errors="replace"))
