@@ -1,0 +1,22 @@
+"""The value a variable has now, whoever asks."""
+
+import keras
+from keras import ops
+
+
+def concrete(variable):
+    """The value of `variable` in NumPy, also while TensorFlow traces a graph around the caller.
+
+    None where there is no value to be had: in a function that JAX is tracing.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.init_scope():
+            return variable.value.numpy()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if isinstance(variable.value, jax.core.Tracer):
+            return None
+    return ops.convert_to_numpy(variable)

@@ -1,0 +1,145 @@
+"""Local response normalisation (AlexNet, section 3.3)."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from .layout import from_channels_last, resolve_data_format, to_channels_last
+
+
+@keras.saving.register_keras_serializable(package="tfcnns")
+class LRN(keras.layers.Layer):
+    """Divides every activity by a power of the energy of its neighbours along the channels.
+
+    Section 3.3 of Krizhevsky et al., for channel i of N at one position, n = 2 * depth_radius + 1:
+
+        b_i = a_i / (k + alpha * sum_{j = max(0, i - n/2)}^{min(N - 1, i + n/2)} a_j^2) ^ beta
+
+    The window is cut off at the first and the last channel, and alpha multiplies the sum, as
+    printed. The authors' code, Caffe and torch divide alpha by n: for their result pass alpha / n.
+    The sum is taken in float32 (float64 under a float64 policy), whatever the compute dtype.
+
+    Args:
+        depth_radius: n // 2, the channels summed on either side of a channel. Paper: 2.
+        bias: k >= 0. Paper: 2. With 0, a window of zeros has no value (0 / 0).
+        alpha: >= 0, the weight of the sum of squares. Paper: 1e-4.
+        beta: the exponent. Paper: 0.75.
+        data_format: "channels_last" or "channels_first"; None takes keras.config's. The latter
+            is transposed, worked out channels last and transposed back.
+        **kwargs: name, dtype and whatever else keras.layers.Layer takes.
+
+    Input shape: (N, ..., C), or (N, C, ...) for channels first, of rank 2 or more.
+    Output shape: that of the input.
+
+    Raises:
+        ValueError: for a radius that is no integer >= 0, for bias or alpha that are negative or
+            not finite, and for an input with an unknown number of channels.
+
+    Example:
+        >>> images = keras.Input((227, 227, 3))
+        >>> x = keras.layers.Conv2D(96, 11, strides=4, activation="relu")(images)
+        >>> LRN()(x).shape
+        (None, 55, 55, 96)
+
+    Source: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
+    Networks", NIPS 2012, section 3.3.
+    """
+
+    def __init__(self, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(depth_radius, int) or depth_radius < 0:
+            raise ValueError(
+                f"`depth_radius` must be an integer >= 0. Received: depth_radius={depth_radius}"
+            )
+        for name, value in (("bias", bias), ("alpha", alpha)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be finite and >= 0. Received: {name}={value}")
+        if not math.isfinite(beta):
+            raise ValueError(f"`beta` must be finite. Received: beta={beta}")
+        self.depth_radius = depth_radius
+        self.bias = bias
+        self.alpha = alpha
+        self.beta = beta
+        self.data_format = resolve_data_format(data_format)
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+
+    def build(self, input_shape):
+        axis = -1 if self.data_format == "channels_last" else 1
+        if input_shape[axis] is None:
+            raise ValueError(
+                "`LRN` needs to know the number of channels, which is dimension "
+                f"{axis} of its input. Received: input_shape={input_shape}"
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={axis: input_shape[axis]})
+
+    def call(self, inputs):
+        x = ops.cast(inputs, "float64" if self.compute_dtype == "float64" else "float32")
+        x = to_channels_last(x, self.data_format)
+        x = _normalize(x, self.depth_radius, self.bias, self.alpha, self.beta)
+        return ops.cast(from_channels_last(x, self.data_format), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "depth_radius": self.depth_radius,
+            "bias": self.bias,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "data_format": self.data_format,
+        }
+
+
+def _normalize(x, radius, bias, alpha, beta):
+    """The formula over the last axis of `x`.
+
+    Its gradient is written out: with s the bracket and g what comes from above,
+    g * s^-beta - 2 * alpha * beta * a * (window sum of g * a * s^(-beta - 1)),
+    one window sum and few passes over memory; automatic differentiation takes up to twice as long.
+    """
+
+    @ops.custom_gradient
+    def normalize(a):
+        s = bias + alpha * _window_sum(ops.square(a), radius)
+        power = negative_power(s, beta)
+
+        def gradient(*args, upstream=None):
+            scaled = (args[0] if upstream is None else upstream) * power
+            return scaled - 2 * alpha * beta * a * _window_sum(scaled * a / s, radius)
+
+        return a * power, gradient
+
+    return normalize(x)
+
+
+def _window_sum(x, radius):
+    """Sums `x` over the channels i - radius .. i + radius, for each channel i.
+
+    A product with a banded matrix of ones: on CPUs the fastest form that needs no compiler. Many
+    channels are cut into blocks, or the product would spend its time on the zeros off the band.
+    """
+    channels = x.shape[-1]
+    width = channels if channels <= 128 else max(64, 2 * radius)
+    sums = []
+    for low in range(0, channels, width):
+        high = min(low + width, channels)
+        left, right = max(low - radius, 0), min(high + radius, channels)
+        offsets = np.arange(left, right)[:, None] - np.arange(low, high)
+        sums.append(ops.matmul(x[..., left:right], ops.cast(abs(offsets) <= radius, x.dtype)))
+    return ops.concatenate(sums, axis=-1)
+
+
+def negative_power(s, beta):
+    """s ** -beta; the usual exponents as roots, which cost a fraction of a general power."""
+    if beta == 0.75:
+        root = ops.rsqrt(s)
+        return root * ops.sqrt(root)
+    if beta == 0.5:
+        return ops.rsqrt(s)
+    if beta == 1:
+        return ops.reciprocal(s)
+    return ops.power(s, -beta)

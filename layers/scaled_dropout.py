@@ -1,0 +1,72 @@
+"""Dropout with a scale of its own (Maxout Networks, as configured by its authors)."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="tfcnns")
+class ScaledDropout(keras.layers.Layer):
+    """Sets values to zero at random and multiplies the others by `scale`.
+
+    In training, for each value x on its own:
+
+        y = scale * x  with probability 1 - rate,   y = 0  with probability rate
+
+    At inference y = x. `keras.layers.Dropout(rate)` has scale = 1 / (1 - rate), which keeps the
+    mean. The authors of maxout do so between layers (rate 0.5, scale 2), but not on the network's
+    input, kept with probability 0.8 at scale 1, the default here: in training its mean is 0.8
+    times what it is at test.
+
+    Args:
+        rate: the fraction set to zero, in [0, 1]. Maxout's input: 0.2.
+        scale: the factor on what is kept. Maxout's input: 1.
+        seed: integer for the draws; None takes a random one.
+        **kwargs: name, dtype and whatever else keras.layers.Layer takes.
+
+    Input shape: any. Output shape: that of the input.
+
+    Raises:
+        ValueError: for a rate outside [0, 1] or a scale that is not finite.
+
+    Example:
+        >>> images = keras.Input((32, 32, 3))
+        >>> x = ScaledDropout(0.2)(images)
+        >>> x.shape
+        (None, 32, 32, 3)
+
+    Source: Goodfellow, Warde-Farley, Mirza, Courville, Bengio, "Maxout Networks", ICML 2013
+    (arXiv 1302.4389), as configured in pylearn2/scripts/papers/maxout (input_include_probs 0.8,
+    input_scales 1); pylearn2/costs/mlp/dropout.py.
+    """
+
+    def __init__(self, rate, scale=1.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate <= 1:
+            raise ValueError(f"`rate` must lie in [0, 1]. Received: rate={rate}")
+        if not math.isfinite(scale):
+            raise ValueError(f"`scale` must be finite. Received: scale={scale}")
+        self.rate = rate
+        self.scale = scale
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        draws = keras.random.uniform(ops.shape(inputs), dtype="float32", seed=self.seed_generator)
+        # Selected, not multiplied by a mask: infinity is dropped too.
+        return ops.where(draws >= self.rate, inputs * self.scale, ops.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "scale": self.scale,
+            "seed": self.seed,
+        }
