@@ -62,7 +62,7 @@ setup(
         "absl-py>=2.1",
         "numpy>=1.26",
         "scikit-learn>=1.5",
-        "matplotlib>=3.9",
+        "matplotlib>=3.10.7",
         "pillow>=11.3",
         "pycocotools>=2.0.8",
     ],
@@ -70,7 +70,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]==2.21.*"],
         "test": TEST,
         "peers": ["torch>=2.9,<2.14"],
-        "export": ["tf2onnx>=1.16", "onnx>=1.18", "onnxruntime>=1.22", "ai-edge-litert>=2.0"],
+        "export": ["tf2onnx>=1.17", "onnx>=1.18", "onnxruntime>=1.22", "ai-edge-litert>=2.0"],
         "dev": [*TEST, "build>=1.2"],
     },
     # layers/ and pipelines/ stand at the top of the repository and are imported below tfcnns.

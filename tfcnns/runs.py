@@ -172,7 +172,7 @@ def create_run(path, recipe, config, flags=None, overwrite=False):
         "versions": versions(),
         "commit": _commit(),
         "command": [sys.executable, *sys.argv],
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     text = json.dumps(settings, indent=2)  # fails on a bad config before anything is written
     source = recipe.read_bytes()

@@ -14,7 +14,7 @@ USAGE = """\
 Trains a recipe with model.fit.
 
   python -m tfcnns.train --recipe=nin_digits --out=runs/digits
-  python -m tfcnns.train --recipe=my_recipe.py --out=runs/mine --set momentum=0.95
+  python -m tfcnns.train --recipe=my_recipe.py --out=runs/mine --set width=0.5
   python -m tfcnns.train --out=runs/digits --resume
   python -m tfcnns.train --list
 """
