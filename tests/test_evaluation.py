@@ -45,3 +45,13 @@ def test_predictions_keep_the_order_and_the_last_smaller_batch(one_hot):
     labels, scores = evaluation.predict(model, dataset)
     assert labels.tolist() == y.tolist()
     np.testing.assert_allclose(scores, model(x), rtol=1e-6)
+
+
+def test_views_and_positions_are_averaged():
+    views = np.random.RandomState(0).rand(5, 10, 2, 2, 3).astype("float32")
+    model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Softmax()])  # (N, 2, 2, 3)
+    dataset = tf.data.Dataset.from_tensor_slices((views, np.zeros((5, 1, 1), int))).batch(2)
+    labels, scores = evaluation.predict(model, dataset)
+    e = np.exp(views)
+    np.testing.assert_allclose(scores, (e / e.sum(-1, keepdims=True)).mean((1, 2, 3)), rtol=1e-5)
+    assert labels.tolist() == [0] * 5

@@ -51,17 +51,18 @@ def main(files):
     results = []
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]
-        scores = model.predict_on_batch(_images(some, model))
+        scores = model.predict_on_batch(_images(some, model, run_.config))
         results += [guess(f, row, names, FLAGS.top) for f, row in zip(some, scores, strict=True)]
     print(json.dumps(results, indent=2) if FLAGS.json else table(results))
 
 
-def _images(files, model):
+def _images(files, model, config):
     import numpy as np
 
     from tfcnns.pipelines import images
 
     _, height, width, channels = model.input_shape
+    height, width = height or config["size"], width or config["size"]
     batch = [
         images.read_image(file, height, width, channels, fit=FLAGS.fit, background=FLAGS.background)
         for file in files

@@ -7,17 +7,27 @@ def predict(model, dataset):
     """All labels and class scores of a dataset, in its order.
 
     Args:
-        model: compiled keras.Model, images -> (N, classes).
-        dataset: of (images, labels) batches; labels (N,) or one-hot (N, classes).
+        model: compiled keras.Model, images -> (N, classes), or (N, h, w, classes), of which
+            the mean over positions is taken.
+        dataset: of (images, labels) batches; images (N, H, W, C), or (N, views, H, W, C),
+            such as ten crops of each, whose scores are averaged as in AlexNet's section 4.1;
+            labels (N,), with any further axes of size one, or one-hot.
 
     Returns:
         labels (N,) int64 and scores (N, classes) float32, NumPy.
     """
     labels, scores = [], []
     for images, truth in dataset:
+        count = len(images)
+        views = images.shape[1] if len(images.shape) == 5 else 1
+        if views > 1:
+            images = np.reshape(images, (count * views, *images.shape[2:]))
+        some = np.asarray(model.predict_on_batch(images))
+        some = some.reshape(count, -1, some.shape[-1]).mean(1)
         truth = np.asarray(truth)
-        labels.append(truth.argmax(-1) if truth.ndim > 1 else truth)
-        scores.append(np.asarray(model.predict_on_batch(images)))
+        one_hot = truth.ndim > 1 and truth.shape[-1] > 1
+        labels.append((truth.argmax(-1) if one_hot else truth).reshape(count))
+        scores.append(some)
     return np.concatenate(labels).astype(np.int64), np.concatenate(scores)
 
 
