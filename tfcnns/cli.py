@@ -31,6 +31,31 @@ def new_flags():
     return values
 
 
+def define_data_flags(values):
+    """The flags of scripts that read a data set: where it lies, and whether it may be fetched."""
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "directory of data sets that tensorflow-datasets has prepared; its own default",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean("download", False, "fetch a missing data set", flag_values=values)
+
+
+def with_data_flags(config, values):
+    """A recipe's config with the data flags that were given.
+
+    Raises:
+        UserError: one was given, and the recipe reads no such data.
+    """
+    given = {"data_dir": values.data_dir, "download": values.download or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in config:
+            raise UserError(f"--{name}: the recipe reads no data set from a directory")
+    return {**config, **given}
+
+
 def script(main, values, usage):
     """Returns run(argv=None), the entry point of a script and of its console command.
 

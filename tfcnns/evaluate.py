@@ -17,6 +17,7 @@ FLAGS = cli.new_flags()
 _own = {"flag_values": FLAGS}
 flags.DEFINE_string("run", None, "directory of the run", **_own)
 flags.DEFINE_enum("split", "test", ["test", "validation"], "which data", **_own)
+cli.define_data_flags(FLAGS)
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
 
@@ -30,7 +31,8 @@ def main(rest):
     from tfcnns.training import evaluation
 
     model = run_.load_model(FLAGS.weights)
-    dataset = run_.recipe.data(run_.config, FLAGS.split, 0, 1)
+    config = cli.with_data_flags(run_.config, FLAGS)
+    dataset = run_.recipe.data(config, FLAGS.split, 0, 1)
     if dataset is None:
         raise UserError(f"recipe {run_.name} has no {FLAGS.split} data")
     result = evaluation.measure(*evaluation.predict(model, dataset))

@@ -31,6 +31,7 @@ flags.DEFINE_integer("batch_size", None, "images a step; the recipe's own", **_o
 flags.DEFINE_integer("seed", None, "decides weights, order and noise; the recipe's own", **_own)
 flags.DEFINE_float("learning_rate", None, "at the start; the recipe's own", **_own)
 flags.DEFINE_multi_string("set", [], "name=value of the recipe's config; repeatable", **_own)
+cli.define_data_flags(FLAGS)
 flags.DEFINE_boolean("deterministic", False, "equal runs are equal to the bit; slower", **_own)
 flags.DEFINE_integer("checkpoint_steps", None, "also save the state after so many steps", **_own)
 flags.DEFINE_float("checkpoint_minutes", 10.0, "also save it after so many minutes", **_own)
@@ -57,7 +58,7 @@ def main(rest):
     runs.check_out(FLAGS.out, FLAGS.overwrite)
     cli.start_tensorflow(FLAGS.verbosity)
     recipe = runs.load_recipe(path)
-    config = settings.with_values(recipe.config(), _given())
+    config = cli.with_data_flags(settings.with_values(recipe.config(), _given()), FLAGS)
     parts = _prepare(recipe, config, FLAGS.deterministic)
     kept = {name: FLAGS[name].value for name in ("deterministic",)}
     run = runs.create_run(FLAGS.out, path, config, kept, FLAGS.overwrite)
@@ -68,7 +69,7 @@ def _resume():
     run = runs.open_run(FLAGS.out)
     if FLAGS.recipe or FLAGS.overwrite or set(_given()) - {"epochs"}:
         raise UserError("--resume takes everything from the run itself; only --epochs may change")
-    config = settings.with_values(run.config, _given())
+    config = cli.with_data_flags(settings.with_values(run.config, _given()), FLAGS)
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.training import checkpoints
 
