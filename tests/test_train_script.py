@@ -47,7 +47,7 @@ def used_dir(path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--recipe=nin_digit"], "unknown recipe 'nin_digit', did you mean 'nin_digits'?"),
+        (["--recipe=nin_digit"], "unknown recipe 'nin_digit', did you mean 'nin_digits'"),
         (["--recipe=zzz"], "unknown recipe 'zzz', expected one of"),
         (["--recipe=no/such.py"], "no recipe file at no/such.py"),
         ([], "--recipe is missing"),

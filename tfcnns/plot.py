@@ -14,6 +14,7 @@ Draws a run's pictures into RUN/plots and RUN/report.html.
 FLAGS = cli.new_flags()
 _own = {"flag_values": FLAGS}
 flags.DEFINE_string("run", None, "directory of the run", **_own)
+cli.define_data_flags(FLAGS)
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
 
@@ -23,6 +24,7 @@ def main(rest):
     if not FLAGS.run:
         raise UserError("--run is missing: the directory of a run")
     run_ = runs.open_run(FLAGS.run)
+    run_.config = cli.with_data_flags(run_.config, FLAGS)
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.plots import run_report
 
