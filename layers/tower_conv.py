@@ -1,0 +1,226 @@
+"""Convolution split over towers (AlexNet, sections 3.2 and 3.5)."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+from .layout import (
+    from_channels_last,
+    on_any_batch,
+    resolve_data_format,
+    restore_tuple,
+    shape_from_channels_last,
+    shape_to_channels_last,
+    to_channels_last,
+)
+from .mlp_conv import _one_each
+
+
+@keras.saving.register_keras_serializable(package="tfcnns")
+class TowerConv(keras.layers.Layer):
+    """2-D convolution whose filters are shared out among towers, AlexNet's two GPUs.
+
+    Section 3.2 of Krizhevsky et al. Tower t of T holds the filters of its own slice of the output
+    channels, F / T of them, and sees its own slice of the C input channels, or all of them:
+
+        y_t = activation(x_t * W_t + b_t),   x_t = channels t * C / T .. (t + 1) * C / T - 1
+        y_t = activation(x * W_t + b_t)      if `connected`   (* convolves)
+
+    and y is y_0, y_1, ... side by side. AlexNet's conv2, conv4 and conv5 see their own tower;
+    conv1 (the image) and conv3 (the other tower too) are `connected`. Apart from `connected` it is
+    `keras.layers.Conv2D(groups=towers)`, whose kernel is W_0, W_1, ... along the last axis. Keras
+    sends that through a slow path on CPUs; here each tower is a convolution of its own, with which
+    a whole AlexNet trains about three times as fast there.
+
+    The towers are the `keras.layers.Conv2D`s of `convs`, "tower0", "tower1", ..., each with a
+    kernel and a bias: the same ones, in the same order, with or without `devices`.
+
+    Args:
+        filters: F, the number of output channels, a multiple of `towers`.
+        kernel_size, strides, dilation_rate: pixels, as in `keras.layers.Conv2D`.
+        towers: T.
+        connected: if True every tower sees all input channels.
+        devices: None, or the name of a device for each tower, such as ("/GPU:0", "/GPU:1"), that
+            its variables and its convolution are put on.
+        padding: "same" or "valid".
+        activation: of each tower's channels.
+        data_format: "channels_last" or "channels_first"; None takes keras.config's. The latter
+            is transposed, worked out channels last and transposed back.
+        kernel_initializer, bias_initializer: one for all towers; it is given the shape, and so the
+            fan-in and fan-out, of a single tower. Towers never repeat each other's random values:
+            the first takes a seed as it is, the others one derived from it.
+        use_bias, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint: of
+            every tower, as in `keras.layers.Conv2D`.
+        activity_regularizer: of the whole output.
+        **kwargs: name, dtype and whatever else keras.layers.Layer takes.
+
+    Input shape: (N, H, W, C), or (N, C, H, W) for channels first.
+    Output shape: (N, h, w, filters), or (N, filters, h, w); h and w as for `Conv2D`.
+
+    Raises:
+        ValueError: for filters, or without `connected` for input channels, that the towers can't
+            share evenly, for devices that are not one per tower, and for what `Conv2D` refuses.
+
+    Example:
+        >>> maps = keras.Input((27, 27, 96))
+        >>> layer = TowerConv(256, 5, activation="relu")
+        >>> layer(maps).shape, tuple(layer.convs[0].kernel.shape)
+        ((None, 27, 27, 256), (5, 5, 48, 128))
+
+    Source: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
+    Networks", NIPS 2012, sections 3.2 and 3.5.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        towers=2,
+        connected=False,
+        devices=None,
+        strides=1,
+        padding="same",
+        activation=None,
+        data_format=None,
+        dilation_rate=1,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        check_towers("filters", filters, towers, devices)
+        self.filters = filters
+        self.kernel_size = restore_tuple(kernel_size)
+        self.towers = towers
+        self.connected = connected
+        self.devices = restore_tuple(devices)
+        self.strides = restore_tuple(strides)
+        self.padding = padding
+        self.activation = keras.activations.get(activation)
+        self.data_format = resolve_data_format(data_format)
+        self.dilation_rate = restore_tuple(dilation_rate)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+        kernel_initializers = _one_each(self.kernel_initializer, towers)
+        bias_initializers = _one_each(self.bias_initializer, towers)
+        self.convs = [
+            keras.layers.Conv2D(
+                filters // towers,
+                kernel_size,
+                strides=strides,
+                padding=padding,
+                data_format="channels_last",
+                dilation_rate=dilation_rate,
+                activation=self.activation,
+                use_bias=use_bias,
+                kernel_initializer=kernel_initializers[tower],
+                bias_initializer=bias_initializers[tower],
+                kernel_regularizer=self.kernel_regularizer,
+                bias_regularizer=self.bias_regularizer,
+                kernel_constraint=self.kernel_constraint,
+                bias_constraint=self.bias_constraint,
+                dtype=self.dtype_policy,
+                name=f"tower{tower}",
+            )
+            for tower in range(towers)
+        ]
+
+    def build(self, input_shape):
+        *size, channels = shape_to_channels_last(input_shape, self.data_format)
+        if channels is None:
+            raise ValueError(
+                "`TowerConv` needs to know the number of input channels. "
+                f"Received: input_shape={input_shape}"
+            )
+        if not self.connected and channels % self.towers:
+            raise ValueError(
+                "The number of input channels must be a multiple of `towers`, or `connected` True. "
+                f"Received: input_shape={input_shape}, towers={self.towers}"
+            )
+        channel_axis = -1 if self.data_format == "channels_last" else 1
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={channel_axis: channels})
+        seen = channels if self.connected else channels // self.towers
+        for tower, conv in enumerate(self.convs):
+            with on_device(self.devices, tower):
+                conv.build((*size, seen))
+
+    def call(self, inputs):
+        x = to_channels_last(inputs, self.data_format)
+        return from_channels_last(on_any_batch(self._towers, x), self.data_format)
+
+    def _towers(self, x):
+        seen = [x] * self.towers if self.connected else ops.split(x, self.towers, axis=-1)
+        outputs = []
+        for tower, conv in enumerate(self.convs):
+            with on_device(self.devices, tower):
+                outputs.append(conv(seen[tower]))  # (N, h, w, filters / towers)
+        return ops.concatenate(outputs, axis=-1)  # (N, h, w, filters)
+
+    def compute_output_shape(self, input_shape):
+        shape = shape_to_channels_last(input_shape, self.data_format)
+        *size, _ = self.convs[0].compute_output_shape(shape)
+        return shape_from_channels_last((*size, self.filters), self.data_format)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "towers": self.towers,
+            "connected": self.connected,
+            "devices": self.devices,
+            "strides": self.strides,
+            "padding": self.padding,
+            "activation": keras.activations.serialize(self.activation),
+            "data_format": self.data_format,
+            "dilation_rate": self.dilation_rate,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }
+
+
+def check_towers(name, outputs, towers, devices):
+    """Refuses `outputs` (the argument `name`) and `devices` that `towers` can't share."""
+    for argument, value in ((name, outputs), ("towers", towers)):
+        if not isinstance(value, int) or value <= 0:
+            raise ValueError(
+                f"`{argument}` must be a positive integer. Received: {argument}={value}"
+            )
+    if outputs % towers:
+        raise ValueError(
+            f"`{name}` must be a multiple of `towers`. Received: {name}={outputs}, towers={towers}"
+        )
+    if devices is not None and (
+        not isinstance(devices, (tuple, list))
+        or len(devices) != towers
+        or not all(isinstance(device, str) for device in devices)
+    ):
+        raise ValueError(
+            "`devices` must be None or a sequence of device names, one for each tower. "
+            f"Received: devices={devices!r}, towers={towers}"
+        )
+
+
+def on_device(devices, tower):
+    """Where the tower's variables are made and its work is done, as a context."""
+    return contextlib.nullcontext() if devices is None else keras.device(devices[tower])
