@@ -66,6 +66,22 @@ def read_image(path, height, width, channels=3, fit="crop", background=255, max_
     return result
 
 
+def read_centre(path, height, width, channels=3, short_side=None, **options):
+    """The middle of an image file as the recipes' tests see it, uint8 (height, width, channels).
+
+    Args:
+        path, height, width, channels: as in `read_image`.
+        short_side: shorter side in pixels that the image is scaled to before its middle is cut
+            out; None, or one that is too small, for a scale that just covers the result.
+        **options: further arguments of `read_image`.
+
+    Raises: UserError, as `read_image`.
+    """
+    side = short_side or 0
+    image = read_image(path, max(side, height), max(side, width), channels, **options)
+    return center_crop(image, (height, width)).numpy()
+
+
 def decode(data, name="image", channels=3, background=255, max_pixels=MAX_PIXELS):
     """The bytes of an image file as uint8 (H, W, channels), upright.
 

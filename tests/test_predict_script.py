@@ -13,7 +13,7 @@ from tfcnns.pipelines import digits
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("predict") / "run"
-    flags = ["--epochs=12", "--set=size=8", "--learning_rate=0.05", "--set=dropout=0.0"]
+    flags = ["--epochs=12", "--set=size=8", "--set=dropout=0.0"]
     assert call(train, "--recipe=nin_digits", f"--out={out}", *flags) == 0
     return out
 
