@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from .initializers import one_each
 from .layout import on_any_batch, restore_tuple
-from .mlp_conv import _one_each
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -84,8 +84,8 @@ class BoxRegressor(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
         hidden = len(units)
-        kernel_initializers = _one_each(self.kernel_initializer, hidden + 1)
-        bias_initializers = _one_each(self.bias_initializer, hidden + 1)
+        kernel_initializers = one_each(self.kernel_initializer, hidden + 1)
+        bias_initializers = one_each(self.bias_initializer, hidden + 1)
         self.convs = []
         for i, width in enumerate((*units, 4 * (classes or 1))):
             self.convs.append(

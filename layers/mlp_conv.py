@@ -1,10 +1,8 @@
 """The mlpconv layer (Network in Network, section 3.1)."""
 
-from collections import Counter
-
 import keras
-import numpy as np
 
+from .initializers import one_each
 from .layout import (
     from_channels_last,
     on_any_batch,
@@ -110,8 +108,8 @@ class MLPConv(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-        kernel_initializers = _one_each(self.kernel_initializer, depth)
-        bias_initializers = _one_each(self.bias_initializer, depth)
+        kernel_initializers = one_each(self.kernel_initializer, depth)
+        bias_initializers = one_each(self.bias_initializer, depth)
         self.convs = []
         for i, width in enumerate(filters):
             spatial = {
@@ -204,27 +202,3 @@ def _serialize_initializers(initializers):
     if isinstance(initializers, (tuple, list)):
         return [keras.initializers.serialize(item) for item in initializers]
     return keras.initializers.serialize(initializers)
-
-
-def _one_each(initializers, depth):
-    """An initializer of its own for each layer.
-
-    A Keras initializer, seeded or not, returns the same values each time it is called for the same
-    shape, so that two 1x1 layers of equal size would start as twins.
-    """
-    if not isinstance(initializers, (tuple, list)):
-        initializers = [initializers] * depth
-    uses = Counter()
-    own = []
-    for initializer in initializers:
-        config = getattr(initializer, "get_config", dict)()
-        if "seed" in config and config["seed"] is None:
-            initializer = initializer.clone()  # draws a new seed
-        elif isinstance(config.get("seed"), int):
-            seed = config["seed"]
-            if uses[seed]:
-                derived = int(np.random.SeedSequence([seed, uses[seed]]).generate_state(1)[0])
-                initializer = type(initializer).from_config({**config, "seed": derived})
-            uses[seed] += 1
-        own.append(initializer)
-    return own

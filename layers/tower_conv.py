@@ -5,6 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
+from .initializers import one_each
 from .layout import (
     from_channels_last,
     on_any_batch,
@@ -14,7 +15,6 @@ from .layout import (
     shape_to_channels_last,
     to_channels_last,
 )
-from .mlp_conv import _one_each
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -115,8 +115,8 @@ class TowerConv(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-        kernel_initializers = _one_each(self.kernel_initializer, towers)
-        bias_initializers = _one_each(self.bias_initializer, towers)
+        kernel_initializers = one_each(self.kernel_initializer, towers)
+        bias_initializers = one_each(self.bias_initializer, towers)
         self.convs = [
             keras.layers.Conv2D(
                 filters // towers,

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from .initializers import one_each
 from .layout import restore_tuple
-from .mlp_conv import _one_each
 from .tower_conv import check_towers, on_device
 
 
@@ -84,8 +84,8 @@ class TowerDense(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
 
-        kernel_initializers = _one_each(self.kernel_initializer, towers)
-        bias_initializers = _one_each(self.bias_initializer, towers)
+        kernel_initializers = one_each(self.kernel_initializer, towers)
+        bias_initializers = one_each(self.bias_initializer, towers)
         self.denses = [
             keras.layers.Dense(
                 units // towers,
