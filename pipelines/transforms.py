@@ -57,12 +57,16 @@ def random_crop(image, size, seed):
     Raises: ValueError if the image is known to be smaller than the piece;
     tf.errors.InvalidArgumentError if that shows only when it runs.
     """
+    return _crop(image, size, lambda room: random_offset(room, seed))
 
-    def anywhere(room):
-        draws = zip(split(seed, 2), tf.unstack(room), strict=True)
-        return tf.stack([tf.random.stateless_uniform([], s, 0, r + 1, tf.int32) for s, r in draws])
 
-    return _crop(image, size, anywhere)
+def random_offset(room, seed):
+    """Where `random_crop` begins: int32 (2,), each 0..room, every one equally likely.
+
+    room: int32 (2,), how much the image is larger than the piece, in rows and columns.
+    """
+    draws = zip(split(seed, 2), tf.unstack(room), strict=True)
+    return tf.stack([tf.random.stateless_uniform([], s, 0, r + 1, tf.int32) for s, r in draws])
 
 
 def center_crop(image, size):
@@ -95,9 +99,14 @@ def resize_short_side(image, size):
     The longer side is rounded to a whole number of pixels, halves to even.
     """
     image = tf.convert_to_tensor(image)
-    sides = tf.cast(tf.shape(image)[:2], tf.float64)
-    height, width = tf.unstack(tf.cast(tf.round(sides * size / tf.reduce_min(sides)), tf.int32))
+    height, width = tf.unstack(short_side_shape(tf.shape(image)[:2], size))
     return resize(image, height, width)
+
+
+def short_side_shape(shape, size):
+    """int32 (2,): rows and columns of an image of `shape` pixels after `resize_short_side`."""
+    sides = tf.cast(shape, tf.float64)
+    return tf.cast(tf.round(sides * size / tf.reduce_min(sides)), tf.int32)
 
 
 def _crop(image, size, offset_in):

@@ -63,6 +63,23 @@ def test_a_mistake_is_one_line_and_code_2(capsys, arguments, said):
     assert error.count("\n") == 1
 
 
+def test_a_mistake_met_inside_tf_data_is_one_line_too(capsys):
+    import tensorflow as tf
+
+    def load(index):
+        raise UserError("photo.jpg is damaged")
+
+    def main(rest):
+        def example(index):
+            return tf.numpy_function(load, [index], tf.int64)
+
+        list(tf.data.Dataset.range(3).map(example))
+
+    run, _ = make_script(main)
+    assert code(run) == 2
+    assert capsys.readouterr().err == "error: photo.jpg is damaged\n"
+
+
 def test_a_bug_keeps_its_traceback():
     def main(rest):
         raise ValueError("ours")

@@ -7,6 +7,7 @@ them and nothing else, and ends with `run = script(main, FLAGS)`.
 import contextlib
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -82,6 +83,14 @@ def script(main, values, usage):
         except BrokenPipeError:  # whoever read our output, such as head, has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
+        except Exception as error:
+            found = re.search(r"UserError: (.+)", str(error))
+            if found is None:
+                raise
+            # A mistake met inside tf.data, a damaged image say, comes wrapped in TensorFlow's own
+            # error.
+            print(f"error: {found[1].strip()}", file=sys.stderr)
+            sys.exit(2)
 
     return run
 
