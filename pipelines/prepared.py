@@ -1,6 +1,7 @@
 """What tensorflow-datasets has prepared on this machine, opened for random access."""
 
 import os
+import pathlib
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -30,7 +31,9 @@ def open_builder(name, data_dir=None, download=False):
     builder = tfds.builder(name, data_dir=data_dir, version="*.*.*")
     if builder.is_prepared():
         return builder
-    folder = data_dir or os.path.dirname(os.path.dirname(builder.data_dir))
+    # builder.data_dir is FOLDER/name[/config]/version.
+    levels = name.count("/") + 1
+    folder = data_dir or pathlib.Path(builder.data_dir).parents[levels]
     command = f"`tfds build {name} --data_dir={folder}`"
     if name in BY_HAND:
         command = f"put {BY_HAND[name]} into {folder}/downloads/manual, then {command}"

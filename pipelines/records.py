@@ -67,7 +67,7 @@ def open_tfrecords(paths, index):
 
 def record_offsets(paths, index):
     """For each TFRecord file int64 (n,), where its n records begin, from the index or anew."""
-    places = [pathlib.Path(index), _cache(index)]
+    places = [pathlib.Path(index), cache_place(index)]
     known = [_load(place) for place in places]
     offsets, entries = [], []
     for path in paths:
@@ -97,7 +97,7 @@ def _scan(path, size):
     return np.array(offsets, np.int64)
 
 
-def _cache(index):
+def cache_place(index):
     """Where the index is kept if its own folder can't be written."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     index = pathlib.Path(index).absolute()
