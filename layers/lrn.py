@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from .layout import from_channels_last, resolve_data_format, to_channels_last
+from .xla import segment, segments_are_on
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -75,10 +76,10 @@ class LRN(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={axis: input_shape[axis]})
 
     def call(self, inputs):
-        x = ops.cast(inputs, "float64" if self.compute_dtype == "float64" else "float32")
-        x = to_channels_last(x, self.data_format)
-        x = _normalize(x, self.depth_radius, self.bias, self.alpha, self.beta)
-        return ops.cast(from_channels_last(x, self.data_format), self.compute_dtype)
+        x = to_channels_last(inputs, self.data_format)
+        constants = {"bias": self.bias, "alpha": self.alpha, "beta": self.beta}
+        x = _normalize(x, radius=self.depth_radius, dtype=self.compute_dtype, **constants)
+        return from_channels_last(x, self.data_format)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -94,26 +95,29 @@ class LRN(keras.layers.Layer):
         }
 
 
-def _normalize(x, radius, bias, alpha, beta):
-    """The formula over the last axis of `x`.
+@segment
+def _normalize(x, radius, bias, alpha, beta, dtype):
+    """The formula over the last axis of `x`, in float32 or more; the result is of `dtype`.
 
     Its gradient is written out: with s the bracket and g what comes from above,
     g * s^-beta - 2 * alpha * beta * a * (window sum of g * a * s^(-beta - 1)),
     one window sum and few passes over memory; automatic differentiation takes up to twice as long.
     """
+    window_sum = _shifted_sum if segments_are_on() else _window_sum
 
     @ops.custom_gradient
     def normalize(a):
-        s = bias + alpha * _window_sum(ops.square(a), radius)
+        s = bias + alpha * window_sum(ops.square(a), radius)
         power = negative_power(s, beta)
 
         def gradient(*args, upstream=None):
             scaled = (args[0] if upstream is None else upstream) * power
-            return scaled - 2 * alpha * beta * a * _window_sum(scaled * a / s, radius)
+            return scaled - 2 * alpha * beta * a * window_sum(scaled * a / s, radius)
 
         return a * power, gradient
 
-    return normalize(x)
+    x = ops.cast(x, "float64" if dtype == "float64" else "float32")
+    return ops.cast(normalize(x), dtype)
 
 
 def _window_sum(x, radius):
@@ -131,6 +135,15 @@ def _window_sum(x, radius):
         offsets = np.arange(left, right)[:, None] - np.arange(low, high)
         sums.append(ops.matmul(x[..., left:right], ops.cast(abs(offsets) <= radius, x.dtype)))
     return ops.concatenate(sums, axis=-1)
+
+
+def _shifted_sum(x, radius):
+    """The same as a sum of slices, which XLA makes one loop of, with all that is around it. A
+    product stays a product there, and each of its neighbours a pass over memory of its own."""
+    channels = x.shape[-1]
+    radius = min(radius, channels - 1)
+    padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(radius, radius)])
+    return sum(padded[..., shift : shift + channels] for shift in range(2 * radius + 1))
 
 
 def negative_power(s, beta):

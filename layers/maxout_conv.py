@@ -14,6 +14,7 @@ from .layout import (
     shape_to_channels_last,
     to_channels_last,
 )
+from .xla import segment
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -180,7 +181,8 @@ class MaxoutConv(keras.layers.Layer):
             dilation_rate=self._dilation_rate,
         )  # (N, h, w, pieces * filters)
         bias = None if self.bias is None else _pieces_to_blocks(self.bias, self.pieces)
-        return _max_over_blocks(z, bias, self.pieces, self.min_zero)  # (N, h, w, filters)
+        affine = [z] if bias is None else [z, bias]
+        return max_over_blocks(*affine, pieces=self.pieces, min_zero=self.min_zero)
 
     def _output_size(self, size, input_shape):
         """(h, w) for the input's (H, W); a size that is unknown stays None."""
@@ -236,7 +238,8 @@ def _pieces_to_blocks(weights, pieces):
     return ops.reshape(ops.swapaxes(weights, -1, -2), (*leading, outputs))
 
 
-def _max_over_blocks(z, bias, pieces, min_zero):
+@segment
+def max_over_blocks(z, bias=None, *, pieces, min_zero):
     """Adds the bias and takes the max over `pieces` contiguous blocks of the last axis.
 
     (..., pieces * units) -> (..., units). On CPUs whole blocks are compared several times faster

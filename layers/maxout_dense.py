@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from .xla import segment
+
 
 @keras.saving.register_keras_serializable(package="tfcnns")
 class MaxoutDense(keras.layers.Layer):
@@ -104,11 +106,8 @@ class MaxoutDense(keras.layers.Layer):
 
     def call(self, inputs):
         z = ops.matmul(inputs, self.kernel)
-        if self.bias is not None:
-            z = z + self.bias
-        z = ops.reshape(z, (*ops.shape(z)[:-1], self.units, self.pieces))
-        # An initial value lets the max of an empty batch pass.
-        return ops.max(z, axis=-1, initial=0.0 if self.min_zero else -math.inf)  # (N, ..., units)
+        affine = [z] if self.bias is None else [z, self.bias]
+        return _max_over_pieces(*affine, pieces=self.pieces, min_zero=self.min_zero)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -128,3 +127,16 @@ class MaxoutDense(keras.layers.Layer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
+
+
+@segment
+def _max_over_pieces(z, bias=None, *, pieces, min_zero):
+    """Adds the bias and takes the max of each unit's consecutive pieces.
+
+    (..., units * pieces) -> (..., units).
+    """
+    if bias is not None:
+        z = z + bias
+    z = ops.reshape(z, (*ops.shape(z)[:-1], z.shape[-1] // pieces, pieces))
+    # An initial value lets the max of an empty batch pass.
+    return ops.max(z, axis=-1, initial=0.0 if min_zero else -math.inf)

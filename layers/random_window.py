@@ -8,7 +8,7 @@ from keras import ops
 class RandomWindow(keras.layers.Layer):
     """Moves every image a little and mirrors every other one, in training.
 
-    pylearn2's WindowAndFlip, which makes 9.38 % of maxout's 11.68 % error on CIFAR-10: the image
+    pylearn2's WindowAndFlip, which takes maxout's error on CIFAR-10 from 11.68 to 9.38 %: the image
     is padded by `pad` zeros on each side, and a window of its own size is cut out of that. For an
     image x of H x W pixels, zero outside:
 
@@ -57,7 +57,7 @@ class RandomWindow(keras.layers.Layer):
         return self._windows(x) if training else x
 
     def _windows(self, x):
-        batch, height, width, channels = ops.shape(x)
+        batch, height, width, channels = shape = ops.shape(x)
         pad, seed = self.pad, self.seed_generator
         corner = keras.random.randint((batch, 2), 0, 2 * pad + 1, seed=seed)
         rows = corner[:, :1] + ops.arange(height, dtype="int32")  # (N, H) of the padded image
@@ -72,7 +72,7 @@ class RandomWindow(keras.layers.Layer):
         first = ops.arange(batch, dtype="int32")[:, None] * (height + 2 * pad)
         line = (first + rows) * (width + 2 * pad)
         pixel = line[:, :, None] + columns[:, None, :]  # (N, H, W)
-        return ops.take(ops.reshape(x, (-1, channels)), pixel, axis=0)
+        return ops.reshape(ops.take(ops.reshape(x, (-1, channels)), pixel, axis=0), shape)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -1,10 +1,9 @@
 """Convolution split over towers (AlexNet, sections 3.2 and 3.5)."""
 
-import contextlib
-
 import keras
 from keras import ops
 
+from .devices import call_on, copies_for, on_device, usable_devices
 from .initializers import one_each
 from .layout import (
     from_channels_last,
@@ -15,6 +14,7 @@ from .layout import (
     shape_to_channels_last,
     to_channels_last,
 )
+from .towers import apart_shape, check_towers, is_apart, joined_shape, split_towers
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -42,7 +42,9 @@ class TowerConv(keras.layers.Layer):
         towers: T.
         connected: if True every tower sees all input channels.
         devices: None, or the name of a device for each tower, such as ("/GPU:0", "/GPU:1"), that
-            its variables and its convolution are put on.
+            its variables and its convolution are put on, the gradient too. A saved layer that is
+            opened where they don't exist works on one device, and says so in the log.
+        joined: False to return a list with a tensor for each tower, which stays on its device.
         padding: "same" or "valid".
         activation: of each tower's channels.
         data_format: "channels_last" or "channels_first"; None takes keras.config's. The latter
@@ -55,12 +57,15 @@ class TowerConv(keras.layers.Layer):
         activity_regularizer: of the whole output.
         **kwargs: name, dtype and whatever else keras.layers.Layer takes.
 
-    Input shape: (N, H, W, C), or (N, C, H, W) for channels first.
-    Output shape: (N, h, w, filters), or (N, filters, h, w); h and w as for `Conv2D`.
+    Input shape: (N, H, W, C), or (N, C, H, W) for channels first, or a list of T such tensors
+        with C / T channels, each tower's own.
+    Output shape: (N, h, w, filters), or (N, filters, h, w); h and w as for `Conv2D`. With
+        `joined=False` a list of T such with filters / T channels.
 
     Raises:
         ValueError: for filters, or without `connected` for input channels, that the towers can't
-            share evenly, for devices that are not one per tower, and for what `Conv2D` refuses.
+            share evenly, for devices that are not one per tower, don't exist or meet a
+            tf.distribute strategy, and for what `Conv2D` refuses.
 
     Example:
         >>> maps = keras.Input((27, 27, 96))
@@ -92,6 +97,7 @@ class TowerConv(keras.layers.Layer):
         activity_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        joined=True,
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -113,7 +119,9 @@ class TowerConv(keras.layers.Layer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self.joined = joined
+        self._axis = -1 if self.data_format == "channels_last" else 1
+        self._saved = False
 
         kernel_initializers = one_each(self.kernel_initializer, towers)
         bias_initializers = one_each(self.bias_initializer, towers)
@@ -140,7 +148,10 @@ class TowerConv(keras.layers.Layer):
         ]
 
     def build(self, input_shape):
-        *size, channels = shape_to_channels_last(input_shape, self.data_format)
+        whole = joined_shape(input_shape, self.towers, self._axis)
+        if len(whole) != 4:
+            raise ValueError(f"`TowerConv` takes images. Received: input_shape={input_shape}")
+        *size, channels = shape_to_channels_last(whole, self.data_format)
         if channels is None:
             raise ValueError(
                 "`TowerConv` needs to know the number of input channels. "
@@ -151,29 +162,40 @@ class TowerConv(keras.layers.Layer):
                 "The number of input channels must be a multiple of `towers`, or `connected` True. "
                 f"Received: input_shape={input_shape}, towers={self.towers}"
             )
-        channel_axis = -1 if self.data_format == "channels_last" else 1
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={channel_axis: channels})
+        if not is_apart(input_shape):
+            self.input_spec = keras.layers.InputSpec(ndim=4, axes={self._axis: channels})
+        self._devices = usable_devices(self.devices, self._saved)
         seen = channels if self.connected else channels // self.towers
         for tower, conv in enumerate(self.convs):
-            with on_device(self.devices, tower):
+            with on_device(self._devices, tower):
                 conv.build((*size, seen))
 
     def call(self, inputs):
-        x = to_channels_last(inputs, self.data_format)
-        return from_channels_last(on_any_batch(self._towers, x), self.data_format)
-
-    def _towers(self, x):
-        seen = [x] * self.towers if self.connected else ops.split(x, self.towers, axis=-1)
         outputs = []
-        for tower, conv in enumerate(self.convs):
-            with on_device(self.devices, tower):
-                outputs.append(conv(seen[tower]))  # (N, h, w, filters / towers)
-        return ops.concatenate(outputs, axis=-1)  # (N, h, w, filters)
+        for tower, seen in enumerate(self._seen(inputs)):
+            conv = self.convs[tower]
+            outputs.append(call_on(self._devices, tower, conv, seen, around=self._convolve))
+        return ops.concatenate(outputs, axis=self._axis) if self.joined else outputs
+
+    def _seen(self, inputs):
+        """For each tower, what it sees: a tensor, or a list of tensors to be joined there."""
+        if not self.connected:
+            return split_towers(inputs, self.towers, self._axis)
+        if not isinstance(inputs, (tuple, list)):
+            return [inputs] * self.towers
+        copies = [copies_for(self._devices, t, x, self.towers) for t, x in enumerate(inputs)]
+        return list(zip(*copies, strict=True))
+
+    def _convolve(self, conv, *x):
+        x = ops.concatenate(x, axis=self._axis) if len(x) > 1 else x[0]
+        x = to_channels_last(x, self.data_format)
+        return from_channels_last(on_any_batch(conv, x), self.data_format)  # (N, h, w, F / T)
 
     def compute_output_shape(self, input_shape):
-        shape = shape_to_channels_last(input_shape, self.data_format)
-        *size, _ = self.convs[0].compute_output_shape(shape)
-        return shape_from_channels_last((*size, self.filters), self.data_format)
+        whole = joined_shape(input_shape, self.towers, self._axis)
+        shape = self.convs[0].compute_output_shape(shape_to_channels_last(whole, self.data_format))
+        shape = shape_from_channels_last((*shape[:-1], self.filters), self.data_format)
+        return shape if self.joined else apart_shape(shape, self.towers, self._axis)
 
     def get_config(self):
         return {
@@ -196,31 +218,11 @@ class TowerConv(keras.layers.Layer):
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "joined": self.joined,
         }
 
-
-def check_towers(name, outputs, towers, devices):
-    """Refuses `outputs` (the argument `name`) and `devices` that `towers` can't share."""
-    for argument, value in ((name, outputs), ("towers", towers)):
-        if not isinstance(value, int) or value <= 0:
-            raise ValueError(
-                f"`{argument}` must be a positive integer. Received: {argument}={value}"
-            )
-    if outputs % towers:
-        raise ValueError(
-            f"`{name}` must be a multiple of `towers`. Received: {name}={outputs}, towers={towers}"
-        )
-    if devices is not None and (
-        not isinstance(devices, (tuple, list))
-        or len(devices) != towers
-        or not all(isinstance(device, str) for device in devices)
-    ):
-        raise ValueError(
-            "`devices` must be None or a sequence of device names, one for each tower. "
-            f"Received: devices={devices!r}, towers={towers}"
-        )
-
-
-def on_device(devices, tower):
-    """Where the tower's variables are made and its work is done, as a context."""
-    return contextlib.nullcontext() if devices is None else keras.device(devices[tower])
+    @classmethod
+    def from_config(cls, config):
+        self = cls(**config)
+        self._saved = True  # perhaps on a machine with other devices
+        return self

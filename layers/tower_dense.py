@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
+from .devices import call_on, on_device, usable_devices
 from .initializers import one_each
 from .layout import restore_tuple
-from .tower_conv import check_towers, on_device
+from .towers import check_towers
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -25,7 +26,8 @@ class TowerDense(keras.layers.Layer):
         units: the number of outputs, a multiple of `towers`.
         towers: T.
         devices: None, or the name of a device for each tower, such as ("/GPU:0", "/GPU:1"), that
-            its variables and its product are put on.
+            its variables and its product are put on, the gradient too. A saved layer that is
+            opened where they don't exist works on one device, and says so in the log.
         activation: of each tower's units.
         kernel_initializer, bias_initializer: one for all towers; it is given the shape, and so the
             fan-in and fan-out, of a single tower. Towers never repeat each other's random values:
@@ -40,7 +42,8 @@ class TowerDense(keras.layers.Layer):
 
     Raises:
         ValueError: for units that the towers can't share evenly, for devices that are not one per
-            tower, and for an input with an unknown number of features.
+            tower, don't exist or meet a tf.distribute strategy, and for an input with an unknown
+            number of features.
 
     Example:
         >>> maps = keras.Input((9216,))
@@ -83,6 +86,7 @@ class TowerDense(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
+        self._saved = False
 
         kernel_initializers = one_each(self.kernel_initializer, towers)
         bias_initializers = one_each(self.bias_initializer, towers)
@@ -110,15 +114,16 @@ class TowerDense(keras.layers.Layer):
                 f"Received: input_shape={input_shape}"
             )
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
+        self._devices = usable_devices(self.devices, self._saved)
         for tower, dense in enumerate(self.denses):
-            with on_device(self.devices, tower):
+            with on_device(self._devices, tower):
                 dense.build(input_shape)
 
     def call(self, inputs):
-        outputs = []
-        for tower, dense in enumerate(self.denses):
-            with on_device(self.devices, tower):
-                outputs.append(dense(inputs))  # (N, ..., units / towers)
+        outputs = [
+            call_on(self._devices, tower, dense, inputs)  # (N, ..., units / towers)
+            for tower, dense in enumerate(self.denses)
+        ]
         return ops.concatenate(outputs, axis=-1)  # (N, ..., units)
 
     def compute_output_shape(self, input_shape):
@@ -140,3 +145,9 @@ class TowerDense(keras.layers.Layer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
+
+    @classmethod
+    def from_config(cls, config):
+        self = cls(**config)
+        self._saved = True  # perhaps on a machine with other devices
+        return self

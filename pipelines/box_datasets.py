@@ -13,6 +13,7 @@ images, "train+validation" all of them. `box_source` says what an example is.
 """
 
 import contextlib
+import functools
 import io
 import os
 import pathlib
@@ -27,7 +28,7 @@ from tfcnns.nearest import nearest
 from . import boxes as box_rules
 from .box_source import boxes_of, from_scenes
 from .box_table import open_table
-from .digit_scenes import DigitScenes, open_digit_scenes
+from .digit_scenes import SCENES, DigitScenes, open_digit_scenes
 from .digits import CLASS_NAMES
 from .imagenet_boxes import ImagenetBoxes
 from .imagenet_classes import readable
@@ -51,9 +52,19 @@ SETS = {
 }
 NAMES = ("digit_scenes", "digit_scenes/single", *SETS)
 
+_painted = functools.lru_cache(maxsize=6)(open_digit_scenes)  # 4,000 scenes take seconds
+
 
 def open_boxes(
-    name, split, *, data_dir=None, download=False, crowds=False, max_boxes=None, channels=1
+    name,
+    split,
+    *,
+    data_dir=None,
+    download=False,
+    crowds=False,
+    max_boxes=None,
+    channels=1,
+    examples=None,
 ):
     """One split of a data set with boxes as a `source.Source` of (image, boxes, labels).
 
@@ -70,6 +81,7 @@ def open_boxes(
             not, those are neither right nor wrong to COCO's and PASCAL's measures.
         max_boxes: how many boxes examples are padded to; None for the most that an image has.
         channels: of the digit scenes; 1, or 3 for grey repeated.
+        examples: only so many, the first ones; None for all. Digit scenes beyond aren't painted.
 
     Boxes are cleaned as `boxes.clean` does, and what was wrong is told in the log. VOC counts
     pixels from 1; here the first pixel is 0 to 1, so VOC's 1, 1, W, H becomes 0, 0, W, H.
@@ -80,10 +92,14 @@ def open_boxes(
     if name not in NAMES:
         raise UserError(f"unknown data set with boxes {name!r}{nearest(name, NAMES)}")
     if name in SETS:
-        return _photographs(name, split, data_dir, download, crowds, max_boxes)
-    if crowds:
+        source = _photographs(name, split, data_dir, download, crowds, max_boxes)
+    elif crowds:
         raise UserError(f"{name} has no crowds. Received: crowds=True")
-    return _digit_scenes(name, split, data_dir, download, max_boxes, channels)
+    else:
+        source = _digit_scenes(name, split, data_dir, download, max_boxes, channels, examples)
+    if examples is None or examples >= len(source):
+        return source
+    return source.part(np.arange(examples))
 
 
 def _photographs(name, split, data_dir, download, crowds, max_boxes):
@@ -142,12 +158,14 @@ def _imagenet_builder(name, data_dir, download):
     return builder
 
 
-def _digit_scenes(name, split, data_dir, download, max_boxes, channels):
+def _digit_scenes(name, split, data_dir, download, max_boxes, channels, examples):
     config = name.partition("/")[2] or "all"
     objects = DigitScenes.builder_configs[config].objects
     choose(split, ["train", "validation", "test"], name)
     if data_dir is None and not download:
-        return open_digit_scenes(split, objects=objects, channels=channels, max_boxes=max_boxes)
+        if examples is not None:
+            examples = min(examples, min(SCENES[part] for part in split.split("+")))
+        return _painted(split, examples, objects=objects, channels=channels, max_boxes=max_boxes)
     builder = DigitScenes(config=config, data_dir=_expanded(data_dir))
     if not builder.is_prepared():
         if not download:

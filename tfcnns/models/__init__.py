@@ -1,6 +1,7 @@
 """The papers' networks as functions that return a `keras.Model`, one file a paper."""
 
 from tfcnns.models.alexnet import alexnet
+from tfcnns.models.alexnet_cifar10 import alexnet_cifar10
 from tfcnns.models.caffe_weights import caffe_preprocessing, load_caffe_weights
 from tfcnns.models.maxout import (
     maxout,
@@ -23,6 +24,7 @@ from tfcnns.models.overfeat_weights import load_overfeat_weights, overfeat_prepr
 
 __all__ = [
     "alexnet",
+    "alexnet_cifar10",
     "caffe_preprocessing",
     "load_caffe_weights",
     "load_overfeat_weights",

@@ -3,7 +3,16 @@ over two towers that were two GPUs."""
 
 import keras
 
-from tfcnns.layers import LRN, CeilMaxPooling2D, SameMapNorm, TowerConv, TowerDense
+from tfcnns.layers import (
+    LRN,
+    CeilMaxPooling2D,
+    EachTower,
+    SameMapNorm,
+    TowerConv,
+    TowerDense,
+    TowerLRN,
+    check_devices,
+)
 
 ORDERS = ("paper", "code2012", "caffenet")
 MIDDLE = ("conv3", "conv4", "conv5")
@@ -63,7 +72,11 @@ def alexnet(
             in the order of the code from 56).
         classes: number of classes.
         towers: 1 leaves out the split: 62,378,344 parameters.
-        devices: None, or a device name for each tower: see `TowerConv` and `TowerDense`.
+        devices: None, or a device name for each tower, such as ("/GPU:0", "/GPU:1"): its weights
+            and all its work, from conv1 to pool5 and in fc6 and fc7, are there. The towers meet
+            in conv3 and before fc6, fc7 and fc8, and pass each other two maps in norm1 and norm2.
+            The weights are those of the net on one device. Build the optimiser with
+            `tfcnns.training.placement.build_optimizer`, or its slots lie elsewhere.
         activation: of conv1 to fc7; "tanh" for section 3.1's comparison.
         lrn: True for the constants of section 3.3, False for no LRN (top-1 + 1.4 %), or arguments
             for `LRN`. The 2012 code's alpha is {"alpha": 2e-5}: it divides 1e-4 by n = 5.
@@ -100,12 +113,14 @@ def alexnet(
         image, conv1, norm1, pool1, conv2, norm2, pool2, conv3, conv4, conv5, pool5, flatten, fc6,
         drop6, fc7, drop7, fc8, classifier. Variants add pad1 (zeros before conv1) and pad2,
         split1, merge1, split2, merge2 (LRN within towers), same_map_norm2, activation1 (after
-        pool1), scale6 and scale7 (dropout).
+        pool1), scale6 and scale7 (dropout). With `devices`, a list with a tensor for each tower
+        passes between the layers from conv1 to pool5.
 
     Raises:
         ValueError: an unknown `order`, `drop` or `initializers`, an input that is too small or of
-            unknown size, a width that is not positive, `devices` for one tower only, and layers
-            that the towers can't share evenly.
+            unknown size, a width that is not positive, `devices` for one tower only, under a
+            tf.distribute strategy or (`MissingDevice`) that don't exist, and layers that the
+            towers can't share evenly.
 
     Differs from the paper: the input is 227x227 (the text's 224x224 needs zeros that it doesn't
     mention); dropout is scaled in training unless `scale_at_test`; fc8, which lay on one of the
@@ -123,6 +138,7 @@ def alexnet(
             "`half=True` is the net with one tower, and takes no `devices`. "
             f"Received: half={half}, devices={devices}"
         )
+    check_devices(devices)
     if half:
         towers = 1
     filters = (48, 128, 192, 192, 256) if half else (96, 256, 384, 384, 256)
@@ -132,30 +148,42 @@ def alexnet(
     def scaled(outputs):
         return outputs if width == 1 else max(1, round(width * outputs / towers)) * towers
 
+    apart = {"joined": devices is None}  # a list of towers, each on its device
+
     def conv(x, n, kernel_size, **options):
-        arguments = {"activation": activation, **split, **starts[n - 1], **options}
+        arguments = {"activation": activation, **split, **starts[n - 1], **apart, **options}
         return TowerConv(scaled(filters[n - 1]), kernel_size, **arguments, name=f"conv{n}")(x)
+
+    def each(layer, x, joined=False):
+        if devices is None:
+            return layer(x)
+        return EachTower(layer, **split, joined=joined, name=layer.name)(x)
 
     def norm(x, n):
         if lrn is not False:
-            layer = LRN(**({} if lrn is True else lrn), name=f"norm{n}")
-            if lrn_across_towers or towers == 1:
-                x = layer(x)
+            constants = {**({} if lrn is True else lrn), "name": f"norm{n}"}
+            if devices is not None and lrn_across_towers:
+                x = TowerLRN(**constants, **split, **apart)(x)
+            elif lrn_across_towers or towers == 1 or devices is not None:
+                x = each(LRN(**constants), x)
             else:  # an axis of its own for each tower's channels
                 *_, height, width, channels = x.shape
-                apart = (height, width, towers, channels // towers)
-                x = layer(keras.layers.Reshape(apart, name=f"split{n}")(x))
+                own = (height, width, towers, channels // towers)
+                x = LRN(**constants)(keras.layers.Reshape(own, name=f"split{n}")(x))
                 x = keras.layers.Reshape((height, width, channels), name=f"merge{n}")(x)
         if same_map_norm and n == 2:
-            x = SameMapNorm(name=f"same_map_norm{n}")(x)
+            x = each(SameMapNorm(name=f"same_map_norm{n}"), x)
         return x
 
     def pool(x, n):
+        name = f"pool{n}"
         if overlapping_pool:
-            return CeilMaxPooling2D(3, 2, name=f"pool{n}")(x)
-        if order == "code2012":
-            return CeilMaxPooling2D(2, name=f"pool{n}")(x)
-        return keras.layers.MaxPooling2D(2, name=f"pool{n}")(x)
+            layer = CeilMaxPooling2D(3, 2, name=name)
+        elif order == "code2012":
+            layer = CeilMaxPooling2D(2, name=name)
+        else:
+            layer = keras.layers.MaxPooling2D(2, name=name)
+        return each(layer, x, joined=n == 5)
 
     def norm_and_pool(x, n):
         return norm(pool(x, n), n) if order == "caffenet" else pool(norm(x, n), n)
@@ -177,11 +205,11 @@ def alexnet(
     x = conv(x, 1, 11, strides=4, padding="valid", connected=True, **linear)  # (N, 55, 55, 96)
     x = norm_and_pool(x, 1)  # (N, 27, 27, 96)
     if linear:
-        x = keras.layers.Activation(activation, name="activation1")(x)
+        x = each(keras.layers.Activation(activation, name="activation1"), x)
 
     less_padding = order == "code2012" and not overlapping_pool
     if less_padding:
-        x = keras.layers.ZeroPadding2D(1, name="pad2")(x)
+        x = each(keras.layers.ZeroPadding2D(1, name="pad2"), x)
     x = conv(x, 2, 5, padding="valid" if less_padding else "same")  # (N, 27, 27, 256)
     x = norm_and_pool(x, 2)  # (N, 13, 13, 256)
 
