@@ -1,0 +1,96 @@
+"""How well a run localises or detects, on images with boxes."""
+
+import numpy as np
+
+from tfcnns.pipelines import jpeg
+
+from .coco_metrics import coco_metrics
+from .detect import detect
+from .localization_error import localization_error
+from .pascal_metrics import pascal_metrics
+
+
+def detect_all(model, source, arguments, progress=None):
+    """`detect` on every image of a source.
+
+    Args:
+        model: an OverFeat with both heads.
+        source: a `pipelines.source.Source` of (image, boxes, labels) or (..., crowd), the image
+            in memory or encoded.
+        arguments: dict of `detect`'s keyword arguments.
+        progress: called with the number of images done after each, or None.
+
+    Returns: truths and detections, as in `tfcnns.detection.annotations`.
+    """
+    truths, detections = [], []
+    for image, boxes, labels, *crowd in _decoded(source):
+        real = labels >= 0
+        truth = {"boxes": boxes[real], "classes": labels[real]}
+        if crowd:
+            truth.update(crowd=crowd[0][real], difficult=crowd[0][real])
+        truths.append(truth)
+        detections.append(as_detection(*detect(model, image, **arguments)))
+        if progress:
+            progress(len(truths))
+    return truths, detections
+
+
+def images_of(source):
+    """The decoded images of a source, a list of uint8 (H, W, C)."""
+    return [image for image, *_ in _decoded(source)]
+
+
+def as_detection(boxes, classes, scores):
+    """What `detect` returns as a dict of NumPy arrays."""
+    return {"boxes": np.array(boxes), "classes": np.array(classes), "scores": np.array(scores)}
+
+
+def measure_localization(truths, detections):
+    """ILSVRC's error of the five best guesses, and of the best, as a dict for JSON.
+
+    Returns: dict of images, error, class_error, right_class_wrong_box, top1_error, and per_class:
+        a list of class, images, error.
+    """
+    five = localization_error(truths, detections)
+    result = {
+        name: five[name] for name in ("images", "error", "class_error", "right_class_wrong_box")
+    }
+    result["top1_error"] = localization_error(truths, detections, guesses=1)["error"]
+    result["per_class"] = [{"class": c, **row} for c, row in five["per_class"].items()]
+    return result
+
+
+def measure_detection(truths, detections, classes):
+    """Mean average precision as COCO and as PASCAL have it.
+
+    Args:
+        truths, detections: as `detect_all` returns them.
+        classes: how many there are, without the background.
+
+    Returns: dict for JSON of images, AP, AP50, AP75 (COCO), mAP_area, mAP_11 (PASCAL, IoU .5), and
+        per_class: a list of class, truths, detections, AP, AP50, AP_area; and the curves at IoU
+        .5 as `plot_precision_recall` takes them: dict of recall (101,), precision (101, classes).
+    """
+    coco = coco_metrics(truths, detections, classes=classes)
+    pascal = pascal_metrics(truths, detections, classes=classes)
+    result = {"images": len(truths)}
+    result |= {name: coco[name] for name in ("AP", "AP50", "AP75")}
+    result |= {name: pascal[name] for name in ("mAP_area", "mAP_11")}
+    result["per_class"] = [
+        {
+            "class": c,
+            "truths": row["truths"],
+            "detections": row["detections"],
+            "AP": row["AP"],
+            "AP50": row["AP50"],
+            "AP_area": pascal["per_class"][c]["AP_area"],
+        }
+        for c, row in coco["per_class"].items()
+    ]
+    curves = coco["curves"]
+    return result, {"recall": curves["recall"], "precision": curves["precision"][0]}
+
+
+def _decoded(source):
+    dataset = source.dataset().map(lambda image, *rest: (jpeg.decode(image), *rest))
+    return dataset.prefetch(2).as_numpy_iterator()
