@@ -65,6 +65,7 @@ setup(
         "matplotlib>=3.10.7",
         "pillow>=11.3",
         "pycocotools>=2.0.8",
+        "importlib_resources>=5",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.21.*"],
@@ -82,6 +83,7 @@ setup(
     },
     packages=[
         "tfcnns",
+        "tfcnns.detection",
         "tfcnns.layers",
         "tfcnns.models",
         "tfcnns.pipelines",
@@ -89,9 +91,12 @@ setup(
         "tfcnns.recipes",
         "tfcnns.training",
     ],
+    package_data={"tfcnns.pipelines": ["imagenet_classes.txt"]},
     entry_points={
         "console_scripts": [
+            "tfcnns-detect = tfcnns.detect:run",
             "tfcnns-evaluate = tfcnns.evaluate:run",
+            "tfcnns-features = tfcnns.features:run",
             "tfcnns-plot = tfcnns.plot:run",
             "tfcnns-predict = tfcnns.predict:run",
             "tfcnns-train = tfcnns.train:run",

@@ -10,6 +10,9 @@ import keras
 from tfcnns.errors import UserError
 from tfcnns.runs import whole
 from tfcnns.training import checkpoints
+from tfcnns.training.crew import Crew
+
+_AGREE_EVERY = 8  # steps; several workers have to save, and stop, after the same one
 
 
 class Stopped(Exception):  # noqa: N818  not an error: it was asked for
@@ -22,7 +25,7 @@ class Checkpointing(keras.callbacks.Callback):
     Stands last in the list of callbacks, so that it saves what the others have done.
 
     Args:
-        run: the `Run`; gets checkpoints/ and best.weights.h5.
+        run: the `Run`; gets checkpoints/ and best.weights.h5 from the chief. None for others.
         steps_per_epoch: steps of a whole epoch.
         others: the other callbacks; those with `get_state()` and `set_state(dict)` are saved.
         monitor: logged value that decides which epoch is the best; smaller is better unless
@@ -32,6 +35,7 @@ class Checkpointing(keras.callbacks.Callback):
         checkpoint: path of the one to go on from, or None. Its model and optimiser must be
             restored already; the metrics of the epoch it stands in are restored here, as
             Keras resets them when that epoch begins.
+        crew: the `Crew` that trains.
     """
 
     def __init__(
@@ -44,9 +48,11 @@ class Checkpointing(keras.callbacks.Callback):
         every_steps=None,
         every_minutes=None,
         checkpoint=None,
+        crew=None,
     ):
         super().__init__()
         self.run = run
+        self.crew = crew or Crew()
         self.steps_per_epoch = steps_per_epoch
         self.others = [c for c in others if hasattr(c, "get_state") and hasattr(c, "set_state")]
         self.monitor = monitor
@@ -81,18 +87,20 @@ class Checkpointing(keras.callbacks.Callback):
         if self.epoch_step == self.steps_per_epoch:
             return  # the epoch's end saves, with the validation in it
         minutes = (time.monotonic() - self._saved_at) / 60
-        due = (self.every_steps and self._step % self.every_steps == 0) or (
-            self.every_minutes and minutes >= self.every_minutes
-        )
-        if due or self._asked is not None:
+        late = bool(self.every_minutes and minutes >= self.every_minutes)
+        stop = self._asked is not None
+        if self.crew.cluster.workers > 1:
+            agree = self._step % _AGREE_EVERY == 0
+            late, stop = self.crew.any([late, stop]) if agree else (False, False)
+        if late or stop or (self.every_steps and self._step % self.every_steps == 0):
             self._save()
-        self._stop_if_asked()
+        self._stop_if(stop)
 
     def on_epoch_end(self, epoch, logs=None):
         self._keep_if_best(logs)
         self.epoch, self.epoch_step, self._offset = epoch + 1, 0, 0
         self._save()
-        self._stop_if_asked()
+        self._stop_if(self.crew.any([self._asked is not None])[0])
 
     def listen(self):
         """Makes Ctrl-C and SIGTERM save and stop; a second Ctrl-C stops at once.
@@ -121,6 +129,8 @@ class Checkpointing(keras.callbacks.Callback):
         if math.isnan(value) or (self.best is not None and sign * value >= sign * self.best):
             return
         self.best = value
+        if not self.crew.is_chief:
+            return
         with whole(self.run.path / "best.weights.h5") as file:
             self.model.save_weights(file)
 
@@ -133,9 +143,9 @@ class Checkpointing(keras.callbacks.Callback):
             "callbacks": [(type(c).__name__, c.get_state()) for c in self.others],
             "shapes": checkpoints.shapes(self.model),
         }
-        checkpoints.save(self.run.checkpoints, self.model, state)
+        checkpoints.save(self.run.checkpoints if self.crew.is_chief else None, self.model, state)
         self._saved_at = time.monotonic()
 
-    def _stop_if_asked(self):
-        if self._asked is not None:
+    def _stop_if(self, stop):
+        if stop:
             raise Stopped(f"stopped after step {self._step}")

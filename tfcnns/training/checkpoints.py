@@ -24,16 +24,21 @@ def save(folder, model, state):
     """Saves the model's, the optimiser's and the metrics' variables, and `state`.
 
     Args:
-        folder: directory of the checkpoints; made if missing.
+        folder: directory of the checkpoints; made if missing. None writes nothing: the values
+            of metrics are summed over workers, so that all of them have to come here.
         model: compiled `keras.Model` with a built optimiser.
         state: JSON-able dict with the global "step"; names the checkpoint.
     """
+    parts = _parts(model)
+    parts["metrics"] = [tf.Variable(v.read_value()) for v in parts["metrics"]]
+    if folder is None:
+        return
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
     temporary = folder / f"tmp-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    tf.train.Checkpoint(**_parts(model)).write(str(temporary / "tensors"))
+    tf.train.Checkpoint(**parts).write(str(temporary / "tensors"))
     (temporary / "state.json").write_text(json.dumps(state, indent=2))
     for file in temporary.iterdir():
         flush(file)

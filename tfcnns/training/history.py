@@ -19,7 +19,7 @@ class History(keras.callbacks.Callback):
     processes that worked on it.
 
     Args:
-        file: path of the CSV file.
+        file: path of the CSV file; None writes nothing.
     """
 
     def __init__(self, file):
@@ -50,6 +50,8 @@ class History(keras.callbacks.Callback):
         self.rows, self._rate, self._spent = state["rows"], state["rate"], state["seconds"]
 
     def write(self):
+        if self.file is None:
+            return
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -7,6 +7,8 @@ import re
 import keras
 from keras import ops
 
+from tfcnns.layers.xla import segment, segments_are_on
+
 
 @keras.saving.register_keras_serializable(package="tfcnns")
 class PaperSGD(keras.optimizers.Optimizer):
@@ -132,6 +134,12 @@ class PaperSGD(keras.optimizers.Optimizer):
         momentum = ops.cast(self._momentum, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
         gradient = ops.cast(gradient, variable.dtype)
+        if segments_are_on():
+            state = (variable, velocity, gradient, momentum, rate)
+            moved, velocity_moved = _moved(*state, decay=self._decays[index])
+            self.assign(velocity, velocity_moved)
+            self.assign(variable, moved)
+            return
         if self._decays[index]:
             gradient = gradient + self._decays[index] * variable
         self.assign(velocity, momentum * velocity - rate * gradient)
@@ -152,6 +160,13 @@ class PaperSGD(keras.optimizers.Optimizer):
             "decay_multipliers": dict(self.decay_multipliers),
             "decay_biases": self.decay_biases,
         }
+
+
+@segment
+def _moved(weight, velocity, gradient, momentum, rate, decay):
+    """w + v and v after the update, in one pass over memory."""
+    velocity = momentum * velocity - rate * (gradient + decay * weight)
+    return weight + velocity, velocity
 
 
 def _checked(name, factors):

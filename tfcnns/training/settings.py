@@ -31,6 +31,52 @@ def with_values(config, values):
     return result
 
 
+def with_class_names(config, own):
+    """`config` with the names of the classes that its data set has.
+
+    A recipe names the classes of the paper's data set; another one, the user's own folder for
+    instance, brings others, and then also decides `classes`, if the recipe has that setting.
+
+    Args:
+        config: dict of values; "data" as `tfcnns.pipelines.datasets.open_dataset` takes it.
+        own: dict of the recipe's defaults.
+    """
+    other = config.get("data") not in (None, "digits", "digit_scenes", own.get("data"))
+    if not other or "class_names" not in own or config["class_names"] != own["class_names"]:
+        return config
+    from tfcnns.pipelines.datasets import NAMES, open_dataset
+
+    if config["data"] not in NAMES and ":" not in config["data"]:
+        return config  # one of the data sets with boxes
+    source = open_dataset(
+        config["data"], "train", data_dir=config["data_dir"], download=config["download"]
+    )
+    result = {**config, "class_names": tuple(source.class_names)}
+    if "classes" in own and config["classes"] == own["classes"]:
+        result["classes"] = source.classes
+    return result
+
+
+def with_scaled_rate(config, own):
+    """`config` with its learning rate scaled as its batch is against the recipe's own.
+
+    The linear rule of Krizhevsky's "One weird trick" (2014) and Goyal et al. (2017): k times the
+    batch, k times the rate. Good up to a few thousand samples a batch.
+
+    Args:
+        config: dict of values; "learning_rate" is meant for the recipe's own batch.
+        own: dict of the recipe's defaults.
+
+    Raises:
+        UserError: the recipe has no learning_rate or batch_size.
+    """
+    for name in ("learning_rate", "batch_size"):
+        if name not in own:
+            raise UserError(f"--scale_learning_rate: the recipe has no {name}")
+    factor = config["batch_size"] / own["batch_size"]
+    return {**config, "learning_rate": config["learning_rate"] * factor}
+
+
 def parse_pairs(pairs):
     """["name=value", ...] as a dict of texts."""
     result = {}

@@ -6,10 +6,16 @@ import keras
 import tensorflow as tf
 
 from tfcnns.errors import UserError
-from tfcnns.runs import whole
+from tfcnns.layers import MissingDevice
+from tfcnns.runs import build_saved, whole
 from tfcnns.training import checkpoints
+from tfcnns.training.accumulation import accumulate
 from tfcnns.training.checkpointing import Checkpointing, Stopped
+from tfcnns.training.cluster import watching
+from tfcnns.training.compiling import compiled_segments, set_step
+from tfcnns.training.crew import Crew
 from tfcnns.training.history import History
+from tfcnns.training.placement import build_optimizer
 from tfcnns.training.progress import Progress
 
 
@@ -22,6 +28,8 @@ class Parts:
         model: compiled keras.Model; `callbacks`: those that `compile` returned.
         validation: tf.data.Dataset or None.
         steps_per_epoch: steps of one epoch.
+        crew: the `Crew` that trains.
+        xla: what XLA compiles: "off", "segments" or "step".
     """
 
     recipe: object
@@ -30,14 +38,16 @@ class Parts:
     callbacks: list
     validation: object
     steps_per_epoch: int
+    crew: Crew
+    xla: str = "off"
 
     def stream(self, epoch, step):
         """The training batches from a step of an epoch on."""
+        data = self.recipe.data
         if "first_step" in self.config:
-            first = epoch * self.steps_per_epoch + step
-            return self.recipe.data({**self.config, "first_step": first}, "train", 0, 1)
-        dataset = self.recipe.data(self.config, "train", 0, 1)
-        return dataset.skip(step) if step else dataset
+            config = {**self.config, "first_step": epoch * self.steps_per_epoch + step}
+            return self.crew.dataset(lambda *part: data(config, "train", *part), endless=True)
+        return self.crew.dataset(lambda *part: data(self.config, "train", *part).skip(step))
 
 
 def set_seeds(seed, deterministic=False):
@@ -47,21 +57,43 @@ def set_seeds(seed, deterministic=False):
         tf.config.experimental.enable_op_determinism()
 
 
-def prepare(recipe, config):
+def prepare(recipe, config, saved=False, crew=None, xla="off"):
     """Builds data, model and optimiser, so that mistakes show before a run is made.
 
+    Args:
+        recipe, config: the recipe's module and its dict of values.
+        saved: whether a run is gone on with, perhaps on a machine with fewer devices.
+        crew: the `Crew` to train with; by default this process alone, on one device.
+        xla: what XLA compiles, of `choose_way`.
+
     Raises:
-        UserError: the training data has no known or no usable length.
+        UserError: the training data has no known or no usable length, or a new model is for
+            devices that don't exist.
     """
+    crew = crew or Crew()
     dataset = recipe.data(config, "train", 0, 1)
     steps = _steps_per_epoch(dataset, config)
-    validation = recipe.data(config, "validation", 0, 1)
-    model = recipe.model(config)
+    if crew.cluster.workers > 1:
+        _check_part(recipe, config, dataset, crew.cluster.workers)
+    validation = crew.dataset(lambda *part: recipe.data(config, "validation", *part))
+    with crew.scope(), compiled_segments(xla):
+        model, callbacks = _compiled(recipe, config, saved)
+        set_step(model, xla)
+    accumulate(model, crew.passes)
+    return Parts(recipe, config, model, callbacks, validation, steps, crew, xla)
+
+
+def _compiled(recipe, config, saved):
+    """The recipe's model with a built optimiser, and the callbacks to train it with."""
+    try:
+        model = build_saved(recipe, config) if saved else recipe.model(config)
+    except MissingDevice as missing:
+        raise UserError(str(missing)) from missing
     callbacks = list(recipe.compile(model, config) or [])
     if not getattr(model, "compiled", False):
         raise UserError("the recipe's compile(model, config) did not compile the model")
-    model.optimizer.build(model.trainable_variables)
-    return Parts(recipe, config, model, callbacks, validation, steps)
+    build_optimizer(model)
+    return model, callbacks
 
 
 def train(
@@ -76,7 +108,7 @@ def train(
     """Trains to the end, or until asked to stop, and leaves the run's files behind.
 
     Args:
-        run: the `Run` to write into.
+        run: the `Run` to write into; None for workers that aren't the chief.
         parts: what `prepare` made of the run's recipe and config.
         checkpoint: path of a checkpoint to go on from, or None.
         every_steps, every_minutes: how often to save a state within an epoch.
@@ -85,10 +117,10 @@ def train(
     Raises:
         Stopped: on Ctrl-C or SIGTERM, with the state saved.
     """
-    model, config, steps = parts.model, parts.config, parts.steps_per_epoch
+    model, config, steps, crew = parts.model, parts.config, parts.steps_per_epoch, parts.crew
     if checkpoint is not None:
         checkpoints.restore(checkpoint, model)
-    history = History(run.path / "history.csv")
+    history = History(run.path / "history.csv" if run else None)
     saver = Checkpointing(
         run,
         steps,
@@ -97,17 +129,15 @@ def train(
         every_steps=every_steps,
         every_minutes=every_minutes,
         checkpoint=checkpoint,
+        crew=crew,
     )
-    epoch, step = saver.epoch, saver.epoch_step
     history.write()  # the rows of a resumed run, without those of epochs to be done again
-    callbacks = [
-        *parts.callbacks,
-        history,
-        keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-        saver,
-    ]
+    callbacks = [*parts.callbacks, history]
+    if run:
+        callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
+    callbacks.append(saver)
     if verbose == 1:
-        callbacks.append(Progress(config["epochs"], steps, step))
+        callbacks.append(Progress(config["epochs"], steps, saver.epoch_step))
 
     def fit(first, last, skipped):
         if any(getattr(callback, "finished", False) for callback in parts.callbacks):
@@ -123,29 +153,57 @@ def train(
             verbose=verbose,
         )
 
-    unlisten = saver.listen()
-    try:
+    def fit_from(epoch, step):
         if step:  # the rest of the epoch that was stopped
-            # Metrics get their variables from a first batch; the saver then fills them.
-            model.test_on_batch(*next(iter(parts.stream(epoch, step))))
+            # Metrics get their variables from a first batch; the saver then fills them. Under a
+            # strategy, fit itself sees to that in time.
+            if crew.strategy is None:
+                model.test_on_batch(*next(iter(parts.stream(epoch, step))))
             fit(epoch, epoch + 1, step)
             epoch += 1
         if epoch < config["epochs"]:
             fit(epoch, config["epochs"], 0)
+        crew.wait()
+
+    unlisten = saver.listen()
+    try:
+        with watching(crew.cluster) as blame, compiled_segments(parts.xla):
+            try:
+                fit_from(saver.epoch, saver.epoch_step)
+            except tf.errors.OpError:
+                blame()
+                raise
     except Stopped:
         _save_weights(run, model)
         raise
     finally:
         unlisten()
     _save_weights(run, model)
-    with whole(run.path / "model.keras") as file:
-        model.save(file)
+    if run:
+        with whole(run.path / "model.keras") as file:
+            model.save(file)
     return history.rows
 
 
 def _save_weights(run, model):
+    if run is None:
+        return
     with whole(run.path / "last.weights.h5") as file:
         model.save_weights(file)
+
+
+def _check_part(recipe, config, dataset, workers):
+    """Raises UserError if the recipe gives every worker the whole batch."""
+
+    def size(batches):
+        return len(keras.tree.flatten(next(iter(batches)))[0])
+
+    whole_batch, part = size(dataset), size(recipe.data(config, "train", 0, workers))
+    if part != whole_batch // workers:
+        raise UserError(
+            f"the recipe's data(config, split, worker, workers) gave one of {workers} workers "
+            f"{part} samples of a batch of {whole_batch}; expected {whole_batch // workers}"
+        )
 
 
 def _steps_per_epoch(dataset, config):

@@ -1,0 +1,129 @@
+"""Where a model trains: one device, all devices of a machine, or several machines."""
+
+import contextlib
+import functools
+
+import keras
+import tensorflow as tf
+
+from tfcnns.errors import UserError
+from tfcnns.training import cluster, replicas
+
+NAMES = ("one", "mirrored", "multiworker")
+
+
+def make_strategy(name="mirrored", devices=None):
+    """A `tf.distribute.Strategy` under which Keras' `fit` trains as if on one device.
+
+    With the same global batches, any number of replicas ends with the weights and the epochs'
+    metrics of one, up to the rounding of sums, smaller last batches included; see `replicas`
+    for how, and for the kind of loss it holds for. A replica may get no samples at all: layers
+    have to take an empty batch, which this package's do and TensorFlow's convolution on CPUs
+    doesn't.
+
+    Args:
+        name: "one": the device that TensorFlow chooses, or the only one of `devices`.
+            "mirrored": a replica on each of `devices`. "multiworker": a replica on each GPU, or
+            else on the CPU, of each process that the environment's TF_CONFIG lists; has to be
+            made before TensorFlow has run anything.
+        devices: list of names such as "/GPU:0"; None: all GPUs, or all (logical) CPUs.
+
+    Raises:
+        UserError: a device that isn't there, or no TF_CONFIG.
+
+    Example:
+        >>> strategy = make_strategy("mirrored")
+        >>> with strategy.scope():
+        ...     model = tfcnns.models.nin_cifar10()
+        ...     model.compile(PaperSGD(0.1), "sparse_categorical_crossentropy")
+        >>> model.fit(dataset_of_global_batches)
+    """
+    if name not in NAMES:
+        raise UserError(f"expected a strategy out of {', '.join(NAMES)}. Received: {name!r}")
+    if name == "multiworker":
+        if devices:
+            raise UserError("multiworker uses every GPU of its process: leave devices out")
+        cluster.this()
+        return _multi_worker()
+    if name == "one" and not devices:
+        return tf.distribute.get_strategy()
+    devices = _existing(devices)
+    if name == "one":
+        if len(devices) != 1:
+            raise UserError(f"one device was expected. Received: {', '.join(devices)}")
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    return _mirrored(devices)
+
+
+def make_cpus(devices):
+    """Makes this machine's CPU as many logical ones as `devices` name: "/CPU:1" needs two.
+
+    For trying things out. It has no effect once TensorFlow has run anything.
+    """
+    count = 1 + max((int(d.rpartition(":")[2]) for d in devices if "CPU:" in d.upper()), default=0)
+    if count > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_logical_device_configuration(cpu, parts)
+
+
+class _AsOne:
+    """Mixed into a strategy: Keras' training step with what `replicas` adds to it."""
+
+    def run(self, fn, args=(), kwargs=None, options=None):
+        model = getattr(fn, "__self__", None)
+        if not isinstance(model, keras.Model) or fn.__name__ != "train_step":
+            return super().run(fn, args, kwargs, options)
+        with replicas.as_one(model) as wrap:
+            return super().run(wrap(fn), args, kwargs, options)
+
+    def reduce(self, reduce_op, value, axis):
+        # Keras asks for the mean of a whole batch, over replicas that may hold unequal parts of
+        # it, to learn its shapes and types.
+        if isinstance(value, (tuple, list, dict)) and reduce_op == "MEAN" and axis is None:
+            return keras.tree.map_structure(self._first, value)
+        # On several workers it asks for the mean over axis 0 of metrics, which have no axes.
+        return super().reduce(reduce_op, value, axis if self._first(value).shape.rank else None)
+
+    def _first(self, value):
+        return self.experimental_local_results(value)[0]
+
+
+class Mirrored(_AsOne, tf.distribute.MirroredStrategy):
+    """MirroredStrategy whose replicas train as one."""
+
+
+class MultiWorker(_AsOne, tf.distribute.MultiWorkerMirroredStrategy):
+    """MultiWorkerMirroredStrategy whose replicas train as one, and which works with `fit`."""
+
+
+@functools.cache  # a second one over the same devices fails (tensorflow#62790)
+def _mirrored(devices):
+    on_cpus = all("CPU" in device for device in devices)
+    return Mirrored(devices, tf.distribute.ReductionToOneDevice() if on_cpus else None)
+
+
+@functools.cache
+def _multi_worker():
+    return MultiWorker()
+
+
+def _existing(devices):
+    """Canonical names of devices, all GPUs or all CPUs by default."""
+    there = [device.name for device in tf.config.list_logical_devices()]
+    if not devices:
+        gpus = [name for name in there if "GPU" in name]
+        return tuple(gpus or [name for name in there if "CPU" in name])
+    found = []
+    for device in devices:
+        name = "/device:" + device.upper().lstrip("/").removeprefix("DEVICE:")
+        if name not in there:
+            raise UserError(
+                f"there is no device {device!r}; this machine has "
+                + ", ".join(n.removeprefix("/device:").join(["/", ""]) for n in there)
+            )
+        found.append(name)
+    if len(set(found)) != len(found):
+        raise UserError(f"a device was given twice: {', '.join(devices)}")
+    return tuple(found)
