@@ -8,18 +8,26 @@ install := $(python) -m pip install --disable-pip-version-check --quiet --quiet 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test test-slow coverage bench bench-digits lint format clean
+.PHONY: help venv demo test test-slow coverage bench bench-digits bench-overfeat lint format clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [ARGS='-k lrn', for pytest]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(VENV)/.base ## build .venv with what the package needs to run
 
-demo: $(VENV)/.base ## train a small Network in Network on real digits, evaluate it, draw runs/demo/report.html
+overfeat := $(python) -m tfcnns.train --recipe=overfeat_digits --overwrite
+
+demo: $(VENV)/.base ## train a small Network in Network and OverFeat on real digits, draw runs/demo/report.html
 	$(python) -m tfcnns.train --recipe=nin_digits --out=runs/demo --overwrite
 	$(python) -m tfcnns.evaluate --run=runs/demo
-	$(python) -m tfcnns.plot --run=runs/demo
+	$(overfeat) --out=runs/demo-classifier --epochs=8
+	$(overfeat) --out=runs/demo-regressor --epochs=4 --set=stage=regressor --set=from_run=runs/demo-classifier
+	$(overfeat) --out=runs/demo-detector --epochs=16 --set=stage=detector --set=from_run=runs/demo-regressor
+	$(python) -m tfcnns.evaluate --run=runs/demo-regressor
+	$(python) -m tfcnns.evaluate --run=runs/demo-detector
+	$(python) -m tfcnns.plot --run=runs/demo-detector
+	$(python) -m tfcnns.plot --run=runs/demo --link=runs/demo-detector
 	@echo "Open runs/demo/report.html in a browser; everything else about the run lies beside it."
 
 test: $(VENV)/.test lint ## ruff, then the fast tests
@@ -33,6 +41,9 @@ coverage: $(VENV)/.test ## the fast tests, and the lines they miss
 
 bench-digits: $(VENV)/.base ## test error of recipes/nin_digits: mean and spread over five seeds
 	$(python) benchmarks/digits.py
+
+bench-overfeat: $(VENV)/.base ## localisation error and mAP of recipes/overfeat_digits over three seeds
+	$(python) benchmarks/overfeat_digits.py
 
 bench: $(VENV)/.all ## speed of the layers against stock Keras and torch
 	$(python) benchmarks/layers.py

@@ -27,7 +27,14 @@ def main():
     for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "run"
-            _script("train", f"--recipe={args.recipe}", f"--out={out}", f"--seed={seed}", "--deterministic", *settings)
+            _script(
+                "train",
+                f"--recipe={args.recipe}",
+                f"--out={out}",
+                f"--seed={seed}",
+                "--deterministic",
+                *settings,
+            )
             history = (out / "history.csv").read_text().splitlines()
             last = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
             seconds = sum(float(row.rsplit(",", 1)[1]) for row in history[1:])

@@ -12,18 +12,22 @@ from tfcnns.layers import (
     BoxRegressor,
     CeilAveragePooling2D,
     CeilMaxPooling2D,
+    EachTower,
     GlobalContrastNormalization,
     LocalContrastNormalization,
+    LocalConv,
     MaxoutConv,
     MaxoutDense,
     MeanImage,
     MLPConv,
     OffsetMaxPool,
     PCALighting,
+    RandomWindow,
     SameMapNorm,
     ScaledDropout,
     TowerConv,
     TowerDense,
+    TowerLRN,
     ZCAWhitening,
 )
 
@@ -138,6 +142,7 @@ ROWS = {
         SameMapNorm, {"size": 4, "power": 0.5, "bias": 2.0, **FIRST}, (3, None, None), 0
     ),
     "ScaledDropout": Row(ScaledDropout, {"rate": 0.2, "scale": 1.5, "seed": 1}, (None,), 0),
+    "RandomWindow": Row(RandomWindow, {"pad": 2, "flip": False, "seed": 1}, (None, None, 3), 0),
     "PCALighting": Row(PCALighting, {"variant": "code", "seed": 1}, (None, None, 3), 12),
     "GlobalContrastNormalization": Row(GlobalContrastNormalization, {}, (None, None, 3), 0),
     "GlobalContrastNormalization std": Row(
@@ -148,6 +153,26 @@ ROWS = {
     ),
     "LocalContrastNormalization": Row(
         LocalContrastNormalization, {"kernel_size": 5, "threshold": 0.01}, (None, None, 3), 0
+    ),
+    "LocalConv": Row(LocalConv, {"filters": 4, "kernel_size": 3}, (7, 6, 3), 42 * (108 + 4)),
+    "LocalConv strides": Row(
+        LocalConv,
+        {
+            "filters": 4,
+            "kernel_size": (2, 3),
+            "padding": "valid",
+            "strides": (2, 1),
+            "activation": "tanh",
+            "use_bias": False,
+            "kernel_initializer": "he_normal",
+            "kernel_regularizer": "l2",
+            "activity_regularizer": "l2",
+        },
+        (7, 6, 3),
+        12 * 72,
+    ),
+    "LocalConv channels first": Row(
+        LocalConv, {"filters": 4, "kernel_size": 3, **FIRST}, (3, 7, 6), 42 * (108 + 4)
     ),
     "TowerConv": Row(TowerConv, {"filters": 4, "kernel_size": 3}, (None, None, 6), 112),
     "TowerConv strides": Row(
@@ -181,6 +206,16 @@ ROWS = {
     "TowerDense": Row(TowerDense, {"units": 4, "activation": "tanh"}, (5,), 24),
     "TowerDense 3-D": Row(TowerDense, {"units": 6, "towers": 3, "use_bias": False}, (None, 5), 30),
     "TowerDense devices": Row(TowerDense, {"units": 4, "devices": ["cpu:0", "cpu:0"]}, (5,), 24),
+    "TowerLRN": Row(TowerLRN, {"alpha": 0.1, "towers": 3}, (None, None, 6), 0),
+    "TowerLRN devices": Row(
+        TowerLRN, {"alpha": 0.1, "devices": ("cpu:0", "cpu:0"), **FIRST}, (6, None, None), 0
+    ),
+    "EachTower": Row(
+        EachTower,
+        {"layer": CeilMaxPooling2D(3, 2), "devices": ("cpu:0", "cpu:0")},
+        (None, None, 6),
+        0,
+    ),
     "ZCAWhitening": Row(ZCAWhitening, {"filter_bias": 0.2}, (3, 4, 2), 24 + 2 * 24 * 24),
 }
 

@@ -65,10 +65,10 @@ def test_make_alone_lists_the_targets(checkout):
 
 def test_all_that_it_runs_exists():
     source = (installs.ROOT / "Makefile").read_text()
-    modules = re.findall(r"-m (tfcnns\.\w+)", source)
+    modules = sorted(set(re.findall(r"-m (tfcnns\.\w+)", source)))
     files = [f"{module.replace('.', '/')}.py" for module in modules]
     files += re.findall(r"\(python\) (\S+\.py)", source)
-    assert len(files) == 5
+    assert len(files) == 6
     assert [name for name in files if not (installs.ROOT / name).is_file()] == []
 
 
@@ -81,13 +81,20 @@ def test_environment_is_built_once_and_refreshed_with_setup_py(checkout):
     assert checkout.make("venv")[1] == [INSTALL + "."]
 
 
-def test_demo_needs_the_base_alone_and_runs_three_scripts(checkout):
+def test_demo_needs_the_base_alone_and_trains_two_nets(checkout):
     done, asked = checkout.make("demo")
+    overfeat = "python -m tfcnns.train --recipe=overfeat_digits --overwrite --out=runs/demo-"
     assert asked[1:] == [
         INSTALL + ".",
         "python -m tfcnns.train --recipe=nin_digits --out=runs/demo --overwrite",
         "python -m tfcnns.evaluate --run=runs/demo",
-        "python -m tfcnns.plot --run=runs/demo",
+        f"{overfeat}classifier --epochs=8",
+        f"{overfeat}regressor --epochs=4 --set=stage=regressor --set=from_run=runs/demo-classifier",
+        f"{overfeat}detector --epochs=16 --set=stage=detector --set=from_run=runs/demo-regressor",
+        "python -m tfcnns.evaluate --run=runs/demo-regressor",
+        "python -m tfcnns.evaluate --run=runs/demo-detector",
+        "python -m tfcnns.plot --run=runs/demo-detector",
+        "python -m tfcnns.plot --run=runs/demo --link=runs/demo-detector",
     ]
     assert "runs/demo/report.html" in done.stdout.splitlines()[-1]
 

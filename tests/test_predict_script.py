@@ -1,6 +1,8 @@
 """From a trained run to guesses about image files, and what they can't be made of."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -134,3 +136,22 @@ def test_an_unfinished_run_says_how_to_go_on(run, tmp_path, capsys):
     (unfinished / "model.keras").unlink()
     assert call(evaluate, f"--run={unfinished}") == 2
     assert "--resume" in capsys.readouterr().err
+
+
+def test_a_folder_of_ones_own_brings_its_own_classes(tmp_path, capsys):
+    """And an optimiser with a schedule of ours is no hindrance to a process that never saw it."""
+    random = np.random.RandomState(0)
+    for name in ("cat", "dog", "emu"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = random.randint(0, 256, (70, 90, 3), "uint8")
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{i}.jpg")
+    flags = [f"--set=data=folder:{tmp_path}/pets", "--set=width=0.05", "--epochs=1"]
+    out = tmp_path / "run"
+    assert call(train, "--recipe=nin_imagenet", f"--out={out}", "--batch_size=8", *flags) == 0
+    file = tmp_path / "pets" / "cat" / "1.jpg"
+    command = [sys.executable, "-m", "tfcnns.predict", f"--run={out}", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (guess,) = json.loads(done.stdout)
+    assert {c["class"] for c in guess["classes"]} == {"cat", "dog", "emu"}

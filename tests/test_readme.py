@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_example_runs_and_learns():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     assert len(code.splitlines()) == 10
     code += "x, y = digits.images[..., None] / 16, digits.target\n"
     code += "print('accuracy', model.evaluate(x, y, verbose=0)[1])\n"
@@ -33,7 +33,7 @@ def test_commands_and_links_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "plot"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "plot", "features"])
 def test_flags_in_the_readme_are_real(script):
     import importlib
 
@@ -41,3 +41,13 @@ def test_flags_in_the_readme_are_real(script):
     for line in re.findall(rf"python -m tfcnns\.{script} (.*)", README):
         for name in re.findall(r"--(\w+)", line):
             assert name in flags
+
+
+def test_the_table_names_every_recipe_and_model():
+    from tfcnns import models, recipes
+
+    rows = [line.split("|")[3:5] for line in README.splitlines() if line.startswith("|")]
+    named = {cell.strip().strip("`") for row in rows for cell in row}
+    assert set(recipes.names()) <= named
+    for builder in re.findall(r"`(\w+)(?:\(.*?\))?` \| `\w+` \|", README):
+        assert hasattr(models, builder)

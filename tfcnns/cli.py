@@ -111,6 +111,22 @@ def help_text(usage, values):
     return "\n".join(lines)
 
 
+def progress_bar(total, what):
+    """A function of the number done, which keeps a bar on a terminal and is silent elsewhere.
+
+    total: how many there are. what: their name, such as "images".
+    """
+
+    def show(done):
+        if sys.stderr.isatty():
+            filled = 30 * done // max(total, 1)
+            bar = "=" * filled + "." * (30 - filled)
+            end = "\n" if done == total else ""
+            print(f"\r[{bar}] {done}/{total} {what}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
 def start_tensorflow(verbosity):
     """Imports TensorFlow, in silence if `verbosity` is 0; heavy imports come after it."""
     if verbosity:

@@ -11,6 +11,10 @@ USAGE = """\
 Evaluates a run's saved model and writes evaluation.json into the run.
 
   python -m tfcnns.evaluate --run=runs/digits
+
+The run of a box regressor gets its localisation error, that of a detector its mean average
+precision, with a table of the classes; detections.json and, in plots, the curves of precision
+against recall lie beside it.
 """
 
 FLAGS = cli.new_flags()
@@ -32,15 +36,81 @@ def main(rest):
 
     model = run_.load_model(FLAGS.weights)
     config = cli.with_data_flags(run_.config, FLAGS)
+    source = run_.recipe.boxes(config, FLAGS.split) if hasattr(run_.recipe, "boxes") else None
+    if source is not None:
+        return _boxes(run_, config, model, source)
     dataset = run_.recipe.data(config, FLAGS.split, 0, 1)
     if dataset is None:
         raise UserError(f"recipe {run_.name} has no {FLAGS.split} data")
     result = evaluation.measure(*evaluation.predict(model, dataset))
-    result.update(split=FLAGS.split, weights=FLAGS.weights)
-    file = run_.path / "evaluation.json"
-    runs.write_whole(file, json.dumps(result).encode())
-    print(summary(result, run_.config.get("class_names")))
+    print(summary({**result, "split": FLAGS.split}, run_.config.get("class_names")))
+    _write(run_, result)
+
+
+def _boxes(run_, config, model, source):
+    """Evaluates a model that finds boxes; `summary` has the classes' table."""
+    from tfcnns.detection import evaluation
+    from tfcnns.detection.coco_format import write_detections
+    from tfcnns.plots.precision_recall import plot_precision_recall
+    from tfcnns.plots.report import save_figures
+
+    arguments = run_.recipe.detector(config)
+    show = cli.progress_bar(len(source), "images")
+    truths, detections = evaluation.detect_all(model, source, arguments, show)
+    names = config["class_names"]
+    file = run_.path / "detections.json"
+    write_detections(file, detections, category_ids=config.get("category_ids"))
     print(f"written to {file}")
+    if arguments["background"]:
+        result, curves = evaluation.measure_detection(truths, detections, source.classes)
+        names = list(names)[: source.classes]
+        figure = plot_precision_recall(curves["recall"], curves["precision"], names)
+        for path in save_figures({"precision_recall": figure}, run_.path / "plots"):
+            print(f"written to {path}")
+    else:
+        result = evaluation.measure_localization(truths, detections)
+    print(box_summary({**result, "split": FLAGS.split}, names))
+    _write(run_, result)
+
+
+def _write(run_, result):
+    file = run_.path / "evaluation.json"
+    result = {**result, "split": FLAGS.split, "weights": FLAGS.weights}
+    runs.write_whole(file, json.dumps(result).encode())
+    print(f"written to {file}")
+
+
+def box_summary(result, class_names):
+    """The figures of boxes in words, and a line for each class."""
+    lines = [f"{result['split']}, {result['images']} images"]
+    if "AP50" in result:
+        columns = ("truths", "detections", "AP50", "AP")
+        lines += [
+            f"mean average precision at IoU .5: {_points(result['AP50'])} % "
+            f"(PASCAL's {_points(result['mAP_area'])} %)",
+            f"COCO's mean over IoU .5 to .95: {_points(result['AP'])} %",
+        ]
+    else:
+        columns = ("images", "error")
+        lines += [
+            f"localisation error at IoU .5: {_points(result['error'])} % in five guesses, "
+            f"{_points(result['top1_error'])} % in one",
+            f"of the classes alone: {_points(result['class_error'])} %",
+        ]
+    rows = [("class", *columns)]
+    for row in result["per_class"]:
+        values = [row[name] for name in columns]
+        cells = [str(v) if isinstance(v, int) else _points(v) for v in values]
+        rows.append((str(class_names[row["class"]]), *cells))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for name, *cells in rows:
+        cells = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join(["", name.ljust(widths[0]), *cells]))
+    return "\n".join(lines)
+
+
+def _points(value):
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def summary(result, class_names=None):
@@ -53,7 +123,7 @@ def summary(result, class_names=None):
         lines.append(f"top-5 error {100 * result['top5_error']:.2f} %")
     worst = [(e, c) for c, e in enumerate(result["per_class_error"]) if e]
     for error, c in sorted(worst, key=lambda pair: (-pair[0], pair[1]))[:5]:
-        name = class_names[c] if class_names else c
+        name = class_names[c] if class_names and c < len(class_names) else c
         lines.append(f"  class {name}: {100 * error:.1f} % wrong")
     return "\n".join(lines)
 

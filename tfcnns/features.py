@@ -59,7 +59,8 @@ def main(files):
     run_ = runs.open_run(FLAGS.run) if FLAGS.run else None
     cli.start_tensorflow(FLAGS.verbosity)
     if run_:
-        model, size, short_side = run_.load_model(), None, run_.config.get("short_side")
+        model = run_.load_model()
+        size, short_side = run_.config.get("size"), run_.config.get("short_side")
     else:
         model, size, short_side = load_weights(FLAGS.weights, FLAGS.model)
     short_side = FLAGS.short_side or short_side

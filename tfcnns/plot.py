@@ -1,5 +1,7 @@
 """python -m tfcnns.plot: pictures of a finished run, and one page that shows them."""
 
+import os
+
 from absl import flags
 
 from tfcnns import cli, runs
@@ -9,12 +11,14 @@ USAGE = """\
 Draws a run's pictures into RUN/plots and RUN/report.html.
 
   python -m tfcnns.plot --run=runs/digits
+  python -m tfcnns.plot --run=runs/digits --link=runs/detector
 """
 
 FLAGS = cli.new_flags()
 _own = {"flag_values": FLAGS}
 flags.DEFINE_string("run", None, "directory of the run", **_own)
 cli.define_data_flags(FLAGS)
+flags.DEFINE_multi_string("link", [], "another run, whose page this one links; repeatable", **_own)
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
 
@@ -28,7 +32,11 @@ def main(rest):
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.plots import run_report
 
-    print(f"look at {run_report.write(run_, FLAGS.weights)}")
+    links = []
+    for path in FLAGS.link:
+        page = runs.open_run(path).path / "report.html"
+        links.append((page.parent.name, os.path.relpath(page, run_.path)))
+    print(f"look at {run_report.write(run_, FLAGS.weights, links)}")
 
 
 run = cli.script(main, FLAGS, USAGE)

@@ -52,6 +52,7 @@ def main(files):
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]
         scores = model.predict_on_batch(_images(some, model, run_.config))
+        scores = scores.reshape(len(some), -1, scores.shape[-1]).mean(1)  # over any positions
         results += [guess(f, row, names, FLAGS.top) for f, row in zip(some, scores, strict=True)]
     print(json.dumps(results, indent=2) if FLAGS.json else table(results))
 
@@ -79,10 +80,13 @@ def guess(file, scores, names, top):
     return {
         "file": str(file),
         "classes": [
-            {"class": names[c] if names else str(c), "probability": round(float(scores[c]), 6)}
-            for c in order
+            {"class": _name(c, names), "probability": round(float(scores[c]), 6)} for c in order
         ],
     }
+
+
+def _name(number, names):
+    return names[number] if names and number < len(names) else str(number)
 
 
 def table(results):

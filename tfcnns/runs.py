@@ -20,6 +20,7 @@ import datetime
 import fcntl
 import importlib.util
 import json
+import logging
 import os
 import pathlib
 import platform
@@ -71,12 +72,13 @@ class Run:
         with open(file, newline="") as lines:
             return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(lines)]
 
-    def load_model(self, weights="final"):
+    def load_model(self, weights="final", compiled=False):
         """The trained keras.Model.
 
         Args:
             weights: "final" reads model.keras alone; "best" and "last" build the
                 recipe's model and read those weights into it.
+            compiled: whether the recipe then compiles it, with a new optimiser.
 
         Raises:
             UserError: the file asked for isn't there (yet).
@@ -85,13 +87,15 @@ class Run:
 
         import tfcnns.layers  # noqa: F401  registers them, for a model.keras with some
 
+        recipe = self.recipe  # likewise, for what the user's own file registers
         if weights == "final":
-            file = self._file("model.keras")
-            return keras.saving.load_model(file, safe_mode=True)
-        file = self._file(f"{weights}.weights.h5")
-        model = self.recipe.model(self.config)
-        model.load_weights(file)
-        self.recipe.compile(model, self.config)
+            model = keras.saving.load_model(self._file("model.keras"), compile=False)
+        else:
+            file = self._file(f"{weights}.weights.h5")
+            model = build_saved(recipe, self.config)
+            model.load_weights(file)
+        if compiled:
+            recipe.compile(model, self.config)
         return model
 
     def update_config(self, config):
@@ -132,6 +136,12 @@ def open_run(path):
     if not (path / "run.json").is_file() or not (path / "recipe.py").is_file():
         raise UserError(f"{path} is not a run directory: it lacks run.json or recipe.py")
     return Run(path)
+
+
+def is_free(path):
+    """Whether nothing is at `path` yet, or an empty directory."""
+    path = pathlib.Path(path)
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def check_out(path, overwrite=False):
@@ -199,11 +209,25 @@ def load_recipe(path):
     if spec is None:
         raise UserError(f"{path} is not a recipe: expected a Python file, ending in .py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where TensorFlow looks for the source of its functions
     spec.loader.exec_module(module)
     missing = [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
     if missing:
         raise UserError(f"{path} is not a recipe: it has no function {', '.join(missing)}")
     return module
+
+
+def build_saved(recipe, config):
+    """`recipe.model(config)`, on one device, with a line that says so, if it is for others that
+    this machine doesn't have."""
+    from tfcnns.layers import MissingDevice, device_pins
+
+    try:
+        return recipe.model(config)
+    except MissingDevice as missing:
+        logging.getLogger("tfcnns").warning("%s; the model runs on one device instead", missing)
+        with device_pins(False):
+            return recipe.model(config)
 
 
 def versions():

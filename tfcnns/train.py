@@ -16,6 +16,7 @@ Trains a recipe with model.fit.
   python -m tfcnns.train --recipe=nin_digits --out=runs/digits
   python -m tfcnns.train --recipe=my_recipe.py --out=runs/mine --set width=0.5
   python -m tfcnns.train --out=runs/digits --resume
+  python -m tfcnns.train --recipe=nin_digits --out=runs/digits --resume    starts it or goes on
   python -m tfcnns.train --list
 """
 
@@ -32,10 +33,50 @@ flags.DEFINE_integer("seed", None, "decides weights, order and noise; the recipe
 flags.DEFINE_float("learning_rate", None, "at the start; the recipe's own", **_own)
 flags.DEFINE_multi_string("set", [], "name=value of the recipe's config; repeatable", **_own)
 cli.define_data_flags(FLAGS)
+flags.DEFINE_boolean(
+    "show_placement",
+    False,
+    "show which device holds and works out what; without --out nothing is trained",
+    **_own,
+)
 flags.DEFINE_boolean("deterministic", False, "equal runs are equal to the bit; slower", **_own)
 flags.DEFINE_integer("checkpoint_steps", None, "also save the state after so many steps", **_own)
 flags.DEFINE_float("checkpoint_minutes", 10.0, "also save it after so many minutes", **_own)
 
+flags.DEFINE_enum(
+    "strategy",
+    "one",
+    ["one", "mirrored", "multiworker"],
+    "one device, all of this machine, or all processes of TF_CONFIG",
+    **_own,
+)
+flags.DEFINE_list("devices", [], "such as /GPU:0,/GPU:1; all GPUs, or else the CPUs", **_own)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "mixed_bfloat16", "mixed_float16"],
+    "type to compute in; weights stay float32",
+    **_own,
+)
+flags.DEFINE_enum(
+    "xla",
+    "auto",
+    ["auto", "segments", "step", "off"],
+    "what XLA compiles: what docs/xla.md found best, or as named",
+    **_own,
+)
+flags.DEFINE_integer(
+    "accumulate", 1, "passes in which each batch goes through memory", lower_bound=1, **_own
+)
+flags.DEFINE_boolean(
+    "scale_learning_rate", False, "times --batch_size over the recipe's own", **_own
+)
+flags.DEFINE_list(
+    "data_service", [], "grpc://host:port of tf.data services that make the batches", **_own
+)
+
+# Flags that a resumed run takes from its start.
+_KEPT = ("deterministic", "precision", "xla", "accumulate")
 _SHORTHAND = ("epochs", "batch_size", "seed", "learning_rate")
 
 
@@ -45,32 +86,43 @@ def main(rest):
         return
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}; see --help")
-    if not FLAGS.out:
+    if not FLAGS.out and (FLAGS.resume or not FLAGS.show_placement):
         raise UserError("--out is missing: the directory to write the run to")
     for name in ("checkpoint_steps", "checkpoint_minutes"):
         if FLAGS[name].value is not None and FLAGS[name].value <= 0:
             raise UserError(f"--{name} must be above 0, got {FLAGS[name].value}")
-    if FLAGS.resume:
+    if FLAGS.resume and not (FLAGS.recipe and runs.is_free(FLAGS.out)):
         return _resume()
     if not FLAGS.recipe:
         raise UserError("--recipe is missing; --list shows them")
     path = recipes.find(FLAGS.recipe)
-    runs.check_out(FLAGS.out, FLAGS.overwrite)
-    cli.start_tensorflow(FLAGS.verbosity)
+    if FLAGS.out and _cluster().is_chief:
+        runs.check_out(FLAGS.out, FLAGS.overwrite)
+    crew = _crew()
     recipe = runs.load_recipe(path)
-    config = cli.with_data_flags(settings.with_values(recipe.config(), _given()), FLAGS)
-    parts = _prepare(recipe, config, FLAGS.deterministic)
-    kept = {name: FLAGS[name].value for name in ("deterministic",)}
+    config = _config(recipe)
+    kept = {name: FLAGS[name].value for name in _KEPT}
+    parts = _prepare(recipe, config, kept, crew)
+    places = _show_placement(parts) if FLAGS.show_placement else None
+    if not FLAGS.out:
+        return None
+    if not crew.is_chief:
+        return _help_train(parts, None)
     run = runs.create_run(FLAGS.out, path, config, kept, FLAGS.overwrite)
+    if places:
+        _draw_placement(places, run.path)
     return _train(run, parts, None)
 
 
 def _resume():
     run = runs.open_run(FLAGS.out)
-    if FLAGS.recipe or FLAGS.overwrite or set(_given()) - {"epochs"}:
+    if FLAGS.overwrite or (not FLAGS.recipe and set(_given()) - {"epochs"}):
         raise UserError("--resume takes everything from the run itself; only --epochs may change")
-    config = cli.with_data_flags(settings.with_values(run.config, _given()), FLAGS)
-    cli.start_tensorflow(FLAGS.verbosity)
+    changes = {name: value for name, value in _given().items() if name == "epochs"}
+    config = cli.with_data_flags(settings.with_values(run.config, changes), FLAGS)
+    crew = _crew()
+    if FLAGS.recipe:
+        _check_same(run)
     from tfcnns.training import checkpoints
 
     checkpoint = checkpoints.latest(run.checkpoints)
@@ -78,15 +130,98 @@ def _resume():
         done = checkpoints.read_state(checkpoint)["epoch"]
         if done > config["epochs"]:
             raise UserError(f"--epochs={config['epochs']}: the run has done {done} already")
-    parts = _prepare(run.recipe, config, run.settings["flags"]["deterministic"])
-    return _train(run, parts, checkpoint)
+    kept = {name: run.settings["flags"].get(name, FLAGS[name].default) for name in _KEPT}
+    parts = _prepare(run.recipe, config, kept, crew, saved=True)
+    if FLAGS.show_placement and crew.is_chief:
+        _draw_placement(_show_placement(parts), run.path)
+    return _train(run, parts, checkpoint) if crew.is_chief else _help_train(parts, checkpoint)
 
 
-def _prepare(recipe, config, deterministic):
+def _check_same(run):
+    """Raises UserError if the command line asks for another run than the one that is there."""
+    asked = {"recipe": pathlib.Path(FLAGS.recipe).stem, **_config(run.recipe)}
+    there = {"recipe": run.name, **run.config}
+    for name, value in asked.items():
+        if name != "epochs" and there.get(name) != value:
+            raise UserError(
+                f"--resume: the run in {run.path} has {name}={there.get(name)!r}, not {value!r}"
+            )
+
+
+def _config(recipe):
+    """The recipe's config with what the command line changes in it."""
+    own = recipe.config()
+    config = cli.with_data_flags(settings.with_values(own, _given()), FLAGS)
+    config = settings.with_class_names(config, own)
+    return settings.with_scaled_rate(config, own) if FLAGS.scale_learning_rate else config
+
+
+def _cluster():
+    from tfcnns.training import cluster
+
+    return cluster.this() if FLAGS.strategy == "multiworker" else cluster.Cluster()
+
+
+def _crew():
+    """Starts TensorFlow on the devices and among the processes that the flags name."""
+    cluster = _cluster()
+    cli.start_tensorflow(FLAGS.verbosity)
+    from tfcnns.training.crew import Crew
+    from tfcnns.training.strategies import make_cpus, make_strategy
+
+    make_cpus(FLAGS.devices)
+    strategy = None
+    if FLAGS.strategy != "one" or FLAGS.devices:
+        strategy = make_strategy(FLAGS.strategy, FLAGS.devices)
+    return Crew(strategy, cluster, tuple(FLAGS.data_service))
+
+
+def _prepare(recipe, config, kept, crew, saved=False):
+    import keras
+
+    from tfcnns.training import compiling, trainer
+
+    kept["xla"] = compiling.choose_way(kept["xla"], crew.strategy)
+    trainer.set_seeds(config.get("seed", 0), kept["deterministic"])
+    keras.config.set_dtype_policy(kept["precision"])
+    crew.passes = kept["accumulate"]
+    return trainer.prepare(recipe, config, saved, crew, kept["xla"])
+
+
+def _help_train(parts, checkpoint):
+    """Trains as a worker that isn't the chief and writes nothing."""
     from tfcnns.training import trainer
+    from tfcnns.training.checkpointing import Stopped
 
-    trainer.set_seeds(config.get("seed", 0), deterministic)
-    return trainer.prepare(recipe, config)
+    try:
+        trainer.train(None, parts, checkpoint=checkpoint, verbose=0, **_how_often())
+    except Stopped:
+        return 130
+
+
+def _how_often():
+    return {"every_steps": FLAGS.checkpoint_steps, "every_minutes": FLAGS.checkpoint_minutes}
+
+
+def _show_placement(parts):
+    from tfcnns.training import placement_report
+
+    if parts.crew.strategy is not None:
+        raise UserError(
+            "--show_placement: under a strategy every replica holds the whole net; leave it out"
+        )
+    places = placement_report.placement(parts.model, parts.stream(0, 0).element_spec)
+    print(placement_report.table(places))
+    return places
+
+
+def _draw_placement(places, folder):
+    from tfcnns.plots.placement import plot_placement
+    from tfcnns.plots.report import save_figures
+    from tfcnns.training.placement_report import FREE
+
+    for path in save_figures({"placement": plot_placement(places, FREE)}, folder):
+        print(f"written to {path}")
 
 
 def _train(run, parts, checkpoint):
@@ -95,7 +230,7 @@ def _train(run, parts, checkpoint):
 
     print(
         f"{run.name}: {parts.model.count_params():,} parameters, "
-        f"{parts.config['epochs']} epochs of {parts.steps_per_epoch} steps; "
+        f"{parts.config['epochs']} epochs of {parts.steps_per_epoch} steps, XLA {parts.xla}; "
         f"writing to {run.path}" + (f", going on from {checkpoint.name}" if checkpoint else "")
     )
     with run.lock():
@@ -105,8 +240,7 @@ def _train(run, parts, checkpoint):
                 run,
                 parts,
                 checkpoint=checkpoint,
-                every_steps=FLAGS.checkpoint_steps,
-                every_minutes=FLAGS.checkpoint_minutes,
+                **_how_often(),
                 verbose=1 if sys.stdout.isatty() else 2,
             )
         except Stopped as stopped:

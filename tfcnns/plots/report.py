@@ -35,7 +35,7 @@ figcaption { margin-top: .6rem; max-width: 46rem; }
 """
 
 
-def write_report(path, title, sections, facts):
+def write_report(path, title, sections, facts, links=()):
     """Writes one self-contained HTML page, whole or not at all.
 
     The same arguments give the same bytes. A figure's alt text is its label, or the
@@ -46,14 +46,16 @@ def write_report(path, title, sections, facts):
         title: heading of the page.
         sections: a list of (heading, sentence, Figure).
         facts: a dict of label -> value, both shown as `str` gives them.
+        links: a list of (text, address), other pages to go to.
 
     Returns:
         The path, as a Path.
     """
     escape = html.escape
+    targets = [(heading, f"#section-{i}") for i, (heading, _, _) in enumerate(sections, 1)]
     links = "\n".join(
-        f'<li><a href="#section-{i}">{escape(heading)}</a></li>'
-        for i, (heading, _, _) in enumerate(sections, 1)
+        f'<li><a href="{escape(target)}">{escape(text)}</a></li>'
+        for text, target in [*targets, *links]
     )
     rows = "\n".join(
         f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(str(v))}</td></tr>'
@@ -64,7 +66,7 @@ def write_report(path, title, sections, facts):
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>",
         f"<header>\n<h1>{escape(title)}</h1>",
-        f'<nav aria-label="Sections">\n<ul>\n{links}\n</ul>\n</nav>' if sections else "",
+        f'<nav aria-label="Sections">\n<ul>\n{links}\n</ul>\n</nav>' if links else "",
         "</header>\n<main>",
         f"<table>\n<caption>Facts of the run</caption>\n{rows}\n</table>" if facts else "",
         *(_section(i, *section) for i, section in enumerate(sections, 1)),
@@ -80,6 +82,11 @@ def save_figures(figures, folder):
         for kind in ("png", "svg"):
             paths.append(_write(Path(folder) / f"{name}.{kind}", _render(figure, kind)))
     return paths
+
+
+def save_picture(figure, path):
+    """Saves a Figure as a PNG file; returns the path."""
+    return _write(Path(path), _render(figure, "png"))
 
 
 def _section(number, heading, sentence, figure):

@@ -2,23 +2,30 @@
 
 import numpy as np
 
+from tfcnns.plots import box_report
 from tfcnns.plots.class_maps import class_maps_model, plot_class_maps
 from tfcnns.plots.confusion import plot_confusion
 from tfcnns.plots.curves import plot_curves
 from tfcnns.plots.mistakes import plot_mistakes
 from tfcnns.plots.report import save_figures, write_report
+from tfcnns.plots.run_facts import run_facts
 from tfcnns.training import evaluation
 
 _SHOWN = 8  # test images whose class maps are drawn
 
 
-def write(run, weights="final"):
+def write(run, weights="final", links=()):
     """Draws a classifier's run into RUN/plots and RUN/report.html; returns the page's path.
+
+    The run of a detector or a box regressor is drawn by `box_report`.
 
     Args:
         run: a `Run` with the weights asked for.
         weights: "final", "best" or "last", as `Run.load_model` takes them.
+        links: (text, address) of other pages, shown at the top.
     """
+    if hasattr(run.recipe, "detector") and run.recipe.detector(run.config):
+        return box_report.write(run, weights, links)
     model = run.load_model(weights)
     dataset = run.recipe.data(run.config, "test", 0, 1)
     labels, probabilities = evaluation.predict(model, dataset)
@@ -63,24 +70,14 @@ def write(run, weights="final"):
         {heading.lower().replace(" ", "_"): f for heading, _, f in sections}, run.path / "plots"
     )
     page = run.path / "report.html"
-    write_report(page, f"Run {run.path.name}: {run.name}", sections, _facts(run, model, result))
-    return page
-
-
-def _facts(run, model, result):
-    history = run.history()
-    facts = {
+    errors = {
         "Test error": f"{100 * result['error']:.2f} % "
         f"({result['errors']} of {result['examples']} images)",
         "Test loss": f"{result['loss']:.4f}",
-        "Parameters": f"{model.count_params():,}",
-        "Epochs": len(history),
-        "Training time": f"{sum(row['seconds'] for row in history):.0f} s",
-        "Seed": run.config.get("seed"),
     }
-    versions = run.settings["versions"]
-    facts["Versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return facts
+    facts = {**errors, **run_facts(run, model)}
+    write_report(page, f"Run {run.path.name}: {run.name}", sections, facts, links)
+    return page
 
 
 def _one_of_each(labels, count):

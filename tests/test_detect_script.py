@@ -1,0 +1,158 @@
+"""From a small detector run to pictures, detections.json and figures; files that can't be read."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfcnns import detect, evaluate, plot, runs, train
+from tfcnns.detection.coco_format import KEYS, read_detections
+from tfcnns.pipelines.digit_scenes import load_digit_scenes
+
+SMALL = [
+    "--recipe=overfeat_digits", "--epochs=1", "--batch_size=4", "--verbosity=0",
+    "--set=limit=8", "--set=test_limit=3", "--set=width=0.1", "--set=window_score=0.05",
+    "--set=scales=(36,52)", "--set=least_score=0.1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """The runs of all three stages, each from the one before."""
+    folder = tmp_path_factory.mktemp("stages")
+    before = None
+    for stage in ("classifier", "regressor", "detector"):
+        flags = [*SMALL, f"--set=stage={stage}", f"--out={folder / stage}"]
+        flags += [f"--set=from_run={folder / before}"] if before else []
+        assert call(train, *flags) == 0
+        before = stage
+    return folder
+
+
+def call(script, *flags):
+    with pytest.raises(SystemExit) as left:
+        script.run(["script", *map(str, flags)])
+    return left.value.code or 0
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    images, _, _ = load_digit_scenes("test", 3)
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    for path, image in zip(("a.png", "b.jpg", "more/a.png"), images, strict=True):
+        Image.fromarray(image[..., 0]).save(folder / path)
+    (folder / "notes.txt").write_text("not an image, and not asked for")
+    return folder
+
+
+def test_each_stage_goes_on_from_the_one_before(stages):
+    classifier, regressor, detector = (
+        runs.open_run(stages / name).load_model()
+        for name in ("classifier", "regressor", "detector")
+    )
+    for layer in ("conv1", "conv4", "fc5", "fc7"):
+        for a, b in zip(
+            classifier.get_layer(layer).get_weights(),
+            regressor.get_layer(layer).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)  # fixed
+    history = runs.open_run(stages / "detector").history()
+    assert 0 < history[0]["classifier_negatives"] <= 10
+    assert detector.output["classifier"].shape[-1] == 11
+    moved = (
+        detector.get_layer("conv1").get_weights()[0] - regressor.get_layer("conv1").get_weights()[0]
+    )
+    assert 0 < np.abs(moved).max() < 0.1
+
+
+def test_a_folder_becomes_pictures_and_results(stages, pictures, tmp_path, capsys):
+    out = tmp_path / "found"
+    assert call(detect, f"--run={stages / 'detector'}", f"--out={out}", pictures) == 0
+    files = [(row["id"], row["picture"]) for row in json.loads((out / "images.json").read_text())]
+    assert files == [(0, "a.png"), (1, "b.png"), (2, "a-2.png")]
+    for _, name in files:
+        assert np.asarray(Image.open(out / name)).std() > 0
+    results = json.loads((out / "detections.json").read_text())
+    assert all(set(result) == set(KEYS) for result in results)
+    detections = read_detections(out / "detections.json", [0, 1, 2])
+    assert (
+        f"{sum(len(d['boxes']) for d in detections)} boxes in 3 images" in capsys.readouterr().out
+    )
+    assert call(detect, f"--run={stages / 'detector'}", f"--out={out}", pictures) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_bad_image_is_named_and_the_others_go_on(stages, pictures, tmp_path, capsys):
+    bad = [pictures / "bad.png", pictures / "cut.jpg", tmp_path / "missing.png"]
+    bad[0].write_text("no pixels here")
+    bad[1].write_bytes((pictures / "b.jpg").read_bytes()[:-200])
+    out = tmp_path / "found"
+    arguments = (f"--run={stages / 'regressor'}", f"--out={out}", "--join=suppress")
+    assert call(detect, *arguments, pictures, bad[2]) == 1
+    printed, error = capsys.readouterr()
+    assert "in 3 images" in printed
+    assert "3 of 6 images couldn't be read" in error
+    assert error.splitlines()[-3:] == [f"  {path}" for path in bad]
+    assert len(json.loads((out / "images.json").read_text())) == 3
+
+
+def test_evaluation_has_a_table_and_a_picture(stages, capsys):
+    run = stages / "detector"
+    assert call(evaluate, f"--run={run}") == 0
+    printed = capsys.readouterr().out
+    assert "mean average precision at IoU .5" in printed
+    assert len([line for line in printed.splitlines() if line.startswith("  ")]) == 11
+    result = json.loads((run / "evaluation.json").read_text())
+    assert 0 <= result["AP50"] <= 1
+    assert len(result["per_class"]) == 10
+    assert (run / "plots" / "precision_recall.png").exists()
+    read_detections(run / "detections.json", range(3))
+    run = stages / "regressor"
+    assert call(evaluate, f"--run={run}") == 0
+    assert "localisation error at IoU .5" in capsys.readouterr().out
+    assert 0 <= json.loads((run / "evaluation.json").read_text())["error"] <= 1
+    assert call(evaluate, f"--run={stages / 'classifier'}") == 0
+    assert "test error" in capsys.readouterr().out
+
+
+def test_reports_show_scenes_and_link_each_other(stages):
+    assert call(plot, f"--run={stages / 'detector'}") == 0
+    page = (stages / "detector" / "report.html").read_text()
+    for heading in ("Scenes and boxes", "Window votes 1", "Precision and recall"):
+        assert heading in page
+    assert call(plot, f"--run={stages / 'regressor'}", f"--link={stages / 'detector'}") == 0
+    page = (stages / "regressor" / "report.html").read_text()
+    assert '<a href="../detector/report.html">detector</a>' in page
+    assert "Localisation error" in page
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--out=x", "y.png"], "--run is missing"),
+        (["--run=RUN/detector", "y.png"], "--out is missing"),
+        (["--run=RUN/detector", "--out=OUT"], "no image files or folders"),
+        (["--run=RUN/classifier", "--out=OUT", "y.png"], "expected the run of a detector"),
+        (["--run=RUN/detector", "--out=OUT", "RUN/detector/tensorboard"], "holds no images"),
+    ],
+)
+def test_mistakes_are_one_line(stages, tmp_path, capsys, flags, message):
+    flags = [f.replace("RUN", str(stages)).replace("OUT", str(tmp_path / "x")) for f in flags]
+    assert call(detect, *flags) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_stage_needs_the_run_before_it(stages, tmp_path, capsys):
+    flags = [*SMALL, "--set=stage=detector", f"--out={tmp_path / 'run'}"]
+    assert call(train, *flags) == 2
+    assert "--set from_run=DIR" in capsys.readouterr().err
+    assert call(train, *flags, f"--set=from_run={stages / 'detector'}") == 2
+    assert "builds on classifier or regressor" in capsys.readouterr().err
+    assert call(train, *SMALL, "--set=stage=all", f"--out={tmp_path / 'run'}") == 2
+    assert "stage must be one of" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,213 @@
+"""Two replicas train to what one does: weights, metrics, predictions, checkpoints."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnns import runs, train
+from tfcnns.errors import UserError
+from tfcnns.layers import MLPConv
+from tfcnns.training import checkpoints
+from tfcnns.training.crew import split
+from tfcnns.training.paper_sgd import PaperSGD
+from tfcnns.training.strategies import make_strategy
+
+BATCH = 4
+
+
+def batches(samples, weights=False):
+    rng = np.random.RandomState(0)
+    arrays = (rng.rand(samples, 6, 6, 2).astype("float32"), rng.randint(0, 3, samples))
+    if weights:
+        arrays += (rng.rand(samples).astype("float32"),)
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH)
+
+
+def trained(strategy, dataset, epochs=4, **compile):
+    """What a small NIN with momentum, weight decay and an L2 penalty comes to."""
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((6, 6, 2)),
+                MLPConv((4, 3), 3),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Dense(3, "softmax", kernel_regularizer=keras.regularizers.L2(0.1)),
+            ]
+        )
+        arguments = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile}
+        model.compile(PaperSGD(0.5, 0.9, 1e-3), **arguments)
+    history = model.fit(dataset, epochs=epochs, validation_data=dataset, shuffle=False, verbose=0)
+    return {
+        "weights": np.concatenate([w.ravel() for w in model.get_weights()]),
+        "history": list(history.history.values()),
+        "evaluation": list(model.evaluate(dataset, verbose=0, return_dict=True).values()),
+        "predictions": model.predict(dataset, verbose=0),
+    }
+
+
+def difference(a, b):
+    return {name: np.abs(np.array(a[name]) - np.array(b[name])).max() for name in a}
+
+
+# 7: the last batch is split 2 and 1; 9: 1 and 0; 1: a replica never gets a sample.
+@pytest.mark.parametrize("samples", [7, 9, 1])
+def test_two_replicas_train_to_what_one_does(samples):
+    one = trained(make_strategy("one"), batches(samples))
+    two = trained(make_strategy("mirrored"), batches(samples))
+    assert max(difference(one, two).values()) < 1e-6
+
+
+def test_with_weights_of_samples_too():
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    arguments = {"loss": loss, "weighted_metrics": ["accuracy"]}
+    one = trained(make_strategy("one"), batches(7, weights=True), **arguments)
+    two = trained(make_strategy("mirrored"), batches(7, weights=True), **arguments)
+    assert max(difference(one, two).values()) < 1e-6
+
+
+def test_stock_strategy_does_not():
+    """Why this package has strategies of its own; when this fails, Keras needs no help any more."""
+    on_one = tf.distribute.ReductionToOneDevice()
+    stock = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"], on_one)
+    one = trained(make_strategy("one"), batches(7))
+    two = trained(stock, batches(7))
+    assert difference(one, two)["weights"] > 1e-3
+
+
+def test_an_overflow_on_one_replica_leaves_the_step_out_on_both():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with make_strategy("mirrored").scope():
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            model.compile(PaperSGD(0.1), "mse")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    before = model.get_weights()
+    scale = float(model.optimizer.initial_scale)
+    x = np.array([[1, 1], [1, 1], [1, 1], [3e4, 3e4]], "float32")  # the second replica's are last
+    dataset = tf.data.Dataset.from_tensor_slices((x, np.zeros((4, 1), "float32"))).batch(4)
+    model.fit(dataset, shuffle=False, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.optimizer.dynamic_scale.numpy() == scale / 2
+    for value in make_strategy("mirrored").experimental_local_results(
+        model.trainable_variables[0].value
+    ):
+        np.testing.assert_array_equal(value, before[0])
+
+
+def test_one_device_by_name_trains_the_same():
+    named = trained(make_strategy("one", ["/CPU:1"]), batches(7), epochs=1)
+    assert max(difference(named, trained(make_strategy("one"), batches(7), epochs=1)).values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mirored",), "expected a strategy out of one, mirrored, multiworker"),
+        (("mirrored", ["/GPU:7"]), "no device '/GPU:7'; this machine has /CPU:0, /CPU:1"),
+        (("mirrored", ["/CPU:0", "cpu:0"]), "given twice"),
+        (("one", ["/CPU:0", "/CPU:1"]), "one device was expected"),
+        (("multiworker", ["/CPU:0"]), "leave devices out"),
+        (("multiworker",), "TF_CONFIG, which is not set"),
+    ],
+)
+def test_mistakes(arguments, said, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match=said):
+        make_strategy(*arguments)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("form", ["tuple", "dict", "tensor"])
+def test_split_batches_joined_are_the_batches(parts, form):
+    x = tf.range(7)
+    whole = {"tuple": (x, 2 * x), "dict": {"x": x}, "tensor": x}[form]
+    dataset = tf.data.Dataset.from_tensor_slices(whole).batch(5)
+    pieces = list(split(dataset, parts))
+    assert len(pieces) == 2 * parts
+    for i, batch in enumerate(dataset):
+        some = pieces[i * parts : (i + 1) * parts]
+        joined = tf.nest.map_structure(lambda *x: tf.concat(x, 0), *some)
+        tf.nest.map_structure(np.testing.assert_array_equal, joined, batch)
+
+
+RECIPE = """
+import os
+import keras
+from tfcnns.recipes import nin_digits
+from tfcnns.training.paper_sgd import PaperSGD
+
+PAPER = {}
+
+def config():
+    return {**nin_digits.config(), "epochs": 2, "size": 8, "batch_size": 128}
+
+data = nin_digits.data
+
+def model(config):
+    from tfcnns.models import nin
+    rescale = keras.layers.Rescaling(1 / 255)
+    return nin((8, 8, 1), ((8, 8), (8, 10)), (3, 3), dropout=0.5, preprocessing=[rescale])
+
+class Interrupt(keras.callbacks.Callback):
+    count = 0
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+        if self.count == int(os.environ.get("INTERRUPT_AT", 0)):
+            os.kill(os.getpid(), 2)
+
+def compile(model, config):
+    model.compile(PaperSGD(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return [Interrupt()]
+"""
+
+
+def call(*flags):
+    with pytest.raises(SystemExit) as left:
+        train.run(["train", *map(str, flags)])
+    return left.value.code or 0
+
+
+def arrays(run):
+    reader = tf.train.load_checkpoint(str(checkpoints.latest(run.checkpoints) / "tensors"))
+    names = [n for n in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def test_a_stopped_mirrored_run_goes_on_to_the_bit(tmp_path, monkeypatch):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE)
+    mirrored = ("--strategy=mirrored", "--devices=/CPU:0,/CPU:1")
+    start = (f"--recipe={recipe}", *mirrored)
+    assert call(*start, f"--out={tmp_path}/whole") == 0
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setitem(os.environ, "INTERRUPT_AT", "13")  # of 10 steps an epoch
+    assert call(*start, f"--out={tmp_path}/parts", "--resume") == 130  # nothing there: it starts
+    assert signal.getsignal(signal.SIGINT) is handler
+    monkeypatch.delitem(os.environ, "INTERRUPT_AT")
+    assert call(*start, f"--out={tmp_path}/parts", "--resume") == 0  # the same command
+    a, b = (runs.open_run(tmp_path / name) for name in ("whole", "parts"))
+    assert arrays(a).keys() == arrays(b).keys()
+    for name, value in arrays(a).items():
+        np.testing.assert_array_equal(value, arrays(b)[name], err_msg=name)
+    for row, other in zip(a.history(), b.history(), strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-6)
+        assert row["val_accuracy"] == other["val_accuracy"]
+
+
+def test_resume_with_a_recipe_refuses_another_run(tmp_path, capsys):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE)
+    start = (f"--recipe={recipe}", f"--out={tmp_path}/run", "--resume", "--epochs=1")
+    assert call(*start) == 0
+    capsys.readouterr()
+    assert call(*start, "--set=dropout=0.25") == 2
+    assert "has dropout=0.3, not 0.25" in capsys.readouterr().err
+    assert call("--recipe=nin_digits", f"--out={tmp_path}/run", "--resume") == 2
+    assert "has recipe='mine', not 'nin_digits'" in capsys.readouterr().err

@@ -1,0 +1,146 @@
+"""python -m tfcnns.detect: draws boxes around what a run's model finds in image files."""
+
+import json
+import pathlib
+import sys
+
+from absl import flags
+
+from tfcnns import cli, runs
+from tfcnns.errors import UserError
+
+USAGE = """\
+Finds objects in image files (JPEG, PNG, GIF, BMP), or in all those of a folder.
+
+  python -m tfcnns.detect --run=runs/detector --out=found photo.png folder
+
+Writes a picture with boxes for each, detections.json in COCO's result format, and images.json,
+which says which file is which image_id. An image that can't be read is named, the others go on;
+the exit code is 1 then.
+"""
+
+FLAGS = cli.new_flags()
+_own = {"flag_values": FLAGS}
+flags.DEFINE_string("run", None, "directory of the run of a detector or regressor", **_own)
+flags.DEFINE_string("out", None, "directory to write to", **_own)
+flags.DEFINE_boolean("overwrite", False, "replace an older detections.json in --out", **_own)
+flags.DEFINE_float("least_score", None, "draw only boxes with this score; the recipe's own", **_own)
+flags.DEFINE_enum(
+    "join",
+    "merge",
+    ["merge", "suppress", "none"],
+    "boxes of one object become one as in the paper, or the best one stays, or all stay",
+    **_own,
+)
+flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+
+
+def main(paths):
+    if not FLAGS.run:
+        raise UserError("--run is missing: the directory of a run")
+    if not FLAGS.out:
+        raise UserError("--out is missing: the directory to write to")
+    files = image_files(paths)
+    out = pathlib.Path(FLAGS.out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out={out} is a file, expected a directory")
+    if (out / "detections.json").exists() and not FLAGS.overwrite:
+        raise UserError(f"{out} holds detections.json already: add --overwrite to replace it")
+    run_ = runs.open_run(FLAGS.run)
+    cli.start_tensorflow(FLAGS.verbosity)
+    arguments, least = settings(run_)
+    model = run_.load_model(FLAGS.weights)
+    out.mkdir(parents=True, exist_ok=True)
+    found, bad = [], []
+    show = cli.progress_bar(len(files), "images")
+    names = picture_names(files)
+    for i, file in enumerate(files):
+        try:
+            found.append((i, _one(model, run_.config, file, out / names[i], arguments, least)))
+        except UserError as error:
+            bad.append(file)
+            print(f"error: {error}", file=sys.stderr)
+        show(i + 1)
+    _write(out, files, names, found, run_.config.get("category_ids"))
+    print(f"{sum(len(one['boxes']) for _, one in found)} boxes in {len(found)} images: {out}")
+    if bad:
+        print(f"error: {len(bad)} of {len(files)} images couldn't be read:", file=sys.stderr)
+        for file in bad:
+            print(f"  {file}", file=sys.stderr)
+        return 1
+
+
+def settings(run_):
+    """`detect`'s arguments for a run, and the score from which its boxes are drawn."""
+    recipe, config = run_.recipe, run_.config
+    arguments = recipe.detector(config) if hasattr(recipe, "detector") else None
+    if arguments is None:
+        raise UserError(f"{run_.path} has no boxes: expected the run of a detector or a regressor")
+    arguments["join"] = FLAGS.join
+    if FLAGS.join == "suppress":
+        arguments["threshold"] = 0.5
+    least = config["least_score"] if FLAGS.least_score is None else FLAGS.least_score
+    return arguments, least
+
+
+def image_files(paths):
+    """The files that are named, and the images of the folders that are, in order of names."""
+    files = []
+    for path in map(pathlib.Path, paths):
+        inside = sorted(path.rglob("*")) if path.is_dir() else []
+        inside = [file for file in inside if file.suffix.lower() in ENDINGS and file.is_file()]
+        if path.is_dir() and not inside:
+            raise UserError(f"{path} holds no images ({', '.join(ENDINGS)})")
+        files += inside if path.is_dir() else [path]
+    if not files:
+        raise UserError("no image files or folders were given; see --help")
+    return files
+
+
+def picture_names(files):
+    """A name for each picture, that of its file but for the ending, no two the same."""
+    names, taken = [], set()
+    for file in files:
+        name, number = file.stem, 1
+        while name in taken:
+            number += 1
+            name = f"{file.stem}-{number}"
+        taken.add(name)
+        names.append(f"{name}.png")
+    return names
+
+
+def _one(model, config, file, picture, arguments, least):
+    """Detections of one file, whose picture is drawn."""
+    from tfcnns.detection.detect import detect
+    from tfcnns.detection.evaluation import as_detection
+    from tfcnns.pipelines import images
+    from tfcnns.plots.boxes import plot_detections
+    from tfcnns.plots.report import save_picture
+
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"can't read image {file}: {error.strerror}") from error
+    image = images.decode(data, file, config["channels"])
+    detection = as_detection(*detect(model, image, **arguments))
+    save_picture(plot_detections(image, detection, config["class_names"], least), picture)
+    return detection
+
+
+def _write(out, files, names, found, category_ids):
+    from tfcnns.detection.coco_format import write_detections
+
+    rows = [{"id": i, "file_name": str(files[i]), "picture": names[i]} for i, _ in found]
+    runs.write_whole(out / "images.json", json.dumps(rows, indent=2).encode())
+    write_detections(
+        out / "detections.json", [one for _, one in found], [i for i, _ in found], category_ids
+    )
+
+
+run = cli.script(main, FLAGS, USAGE)
+
+if __name__ == "__main__":
+    run()
