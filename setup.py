@@ -95,8 +95,10 @@ setup(
     entry_points={
         "console_scripts": [
             "tfcnns-detect = tfcnns.detect:run",
+            "tfcnns-data-service = tfcnns.data_service:run",
             "tfcnns-evaluate = tfcnns.evaluate:run",
             "tfcnns-features = tfcnns.features:run",
+            "tfcnns-launch = tfcnns.launch:run",
             "tfcnns-plot = tfcnns.plot:run",
             "tfcnns-predict = tfcnns.predict:run",
             "tfcnns-train = tfcnns.train:run",

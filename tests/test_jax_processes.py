@@ -34,7 +34,7 @@ results = {}
 for name in ("nin_mnist", "maxout_mnist"):
     keras.utils.set_random_seed(1)
     model = getattr(models, name)(input_shape=(12, 12, 1), width=0.1)
-    for layer in model._flatten_layers():
+    for layer in model.layers:
         if "Dropout" in type(layer).__name__:
             layer.rate = 0.0
     model.compile(PaperSGD(0.05), "sparse_categorical_crossentropy")

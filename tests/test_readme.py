@@ -33,7 +33,7 @@ def test_commands_and_links_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "plot", "features"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "plot", "features", "detect"])
 def test_flags_in_the_readme_are_real(script):
     import importlib
 

@@ -81,7 +81,7 @@ def settings(run_):
     arguments["join"] = FLAGS.join
     if FLAGS.join == "suppress":
         arguments["threshold"] = 0.5
-    least = config["least_score"] if FLAGS.least_score is None else FLAGS.least_score
+    least = config.get("least_score", 0.0) if FLAGS.least_score is None else FLAGS.least_score
     return arguments, least
 
 
@@ -124,7 +124,7 @@ def _one(model, config, file, picture, arguments, least):
         data = file.read_bytes()
     except OSError as error:
         raise UserError(f"can't read image {file}: {error.strerror}") from error
-    image = images.decode(data, file, config["channels"])
+    image = images.decode(data, file, model.input_shape[-1])
     detection = as_detection(*detect(model, image, **arguments))
     save_picture(plot_detections(image, detection, config["class_names"], least), picture)
     return detection

@@ -92,13 +92,13 @@ def _forward(worker, process):
 
 def _watch(processes, grace):
     """Waits for all; the first failure gives the rest `grace` seconds."""
-    code, deadline, going = 0, None, True
-    while going:
-        going = any(process.poll() is None for process in processes)
-        failed = [w for w, p in enumerate(processes) if p.returncode]
+    code, deadline, ends = 0, None, [None]
+    while None in ends:
+        ends = [process.poll() for process in processes]
+        failed = [worker for worker, end in enumerate(ends) if end]
         if failed and deadline is None:
             deadline = time.monotonic() + grace
-            code = _say_how(failed[0], processes[failed[0]].returncode)
+            code = _say_how(failed[0], ends[failed[0]])
         if deadline is not None and time.monotonic() > deadline:
             print(f"the others did not end within {grace:g} s and are killed", flush=True)
             break

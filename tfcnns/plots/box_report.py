@@ -28,7 +28,7 @@ def write(run, weights="final", links=()):
     before = {k: arguments[k] for k in ("scales", "k", "background", "window_score")}
     raw = [candidates(model, image, **before)._asdict() for image in images]
     raw = [{k: np.array(v) for k, v in one.items()} for one in raw]
-    least = run.config["least_score"]
+    least = run.config.get("least_score", 0.0)
     sections = [
         (
             "Scenes and boxes",
@@ -85,7 +85,7 @@ def write(run, weights="final", links=()):
         {heading.lower().replace(" ", "_"): f for heading, _, f in sections}, run.path / "plots"
     )
     page = run.path / "report.html"
-    title = f"Run {run.path.name}: {run.name}, {run.config['stage']}"
+    title = f"Run {run.path.name}: {run.name}, {run.config.get('stage', 'boxes')}"
     write_report(page, title, sections, {**facts, **run_facts(run, model)}, links)
     return page
 

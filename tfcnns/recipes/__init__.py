@@ -7,6 +7,13 @@ A recipe is a plain module with a docstring, `PAPER`, and four functions:
     model(config) -> keras.Model, not compiled
     compile(model, config) -> compiles it; may return a list of callbacks to train with
 
+and, of one that finds boxes, two more, for `evaluate`, `detect` and `plot`:
+
+    boxes(config, split) -> the `pipelines.source.Source` of whole images with boxes
+    detector(config) -> dict of the arguments of `tfcnns.detection.detect` for its model
+
+both of which return None for a config that makes a classifier.
+
 Splits are "train", "validation" (may be None: nothing is held out) and "test". A recipe
 whose config has `first_step` returns for "train" one stream over all `epochs`, from that
 step on (`tfcnns.pipelines.batches` makes such streams); one without returns a single

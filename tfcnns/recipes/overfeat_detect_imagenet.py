@@ -5,7 +5,7 @@ Paper: Sermanet, Eigen, Zhang, Mathieu, Fergus, LeCun, "OverFeat: Integrated Rec
     figure 11: 24.3 % mean average precision on ILSVRC-2013's test images, 19.4 % in the contest.
 Command: python -m tfcnns.train --recipe=overfeat_detect_imagenet --data_dir=DATA
     --out=runs/detect --set stage=detector --set from_run=runs/localize
-Cost: 141,378,888 parameters, with the regressor 250,444,109; 20 epochs of 3,569 steps.
+Cost: 141,378,888 parameters, with the regressor 250,444,109; 20 epochs of some 3,570 steps.
 Expected: below 24.3 %, on the validation images; those of the test have no public boxes. The
     paper's first 19.4 % came of less training, without context from coarser scales, as here.
 

@@ -6,7 +6,7 @@ Paper: Sermanet, Eigen, Zhang, Mathieu, Fergus, LeCun, "OverFeat: Integrated Rec
 Command: python -m tfcnns.train --recipe=overfeat_localize_imagenet --data_dir=DATA
     --out=runs/localize --set stage=regressor --set from_run=runs/accurate
 Cost: 144,656,488 parameters of the classifier, 109,061,124 of the regressor, which alone is
-    trained: 10 epochs of 4,254 steps of 128 pieces.
+    trained: 10 epochs of 4,255 steps of 128 pieces.
 Expected: 30.0 % top-5 error on the validation images with 4 scales, 31.5 % with two; 44.1 % with a
     regressor for each class (`--set boxes_per_class=True`), which wins nothing (figure 10).
 
