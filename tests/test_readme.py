@@ -46,8 +46,8 @@ def test_flags_in_the_readme_are_real(script):
 def test_the_table_names_every_recipe_and_model():
     from tfcnns import models, recipes
 
-    rows = [line.split("|")[3:5] for line in README.splitlines() if line.startswith("|")]
-    named = {cell.strip().strip("`") for row in rows for cell in row}
+    rows = "\n".join(line for line in README.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"`(\w+)`", rows))
     assert set(recipes.names()) <= named
     for builder in re.findall(r"`(\w+)(?:\(.*?\))?` \| `\w+` \|", README):
         assert hasattr(models, builder)
