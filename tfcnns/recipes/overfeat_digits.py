@@ -9,8 +9,11 @@ Command: python -m tfcnns.train --recipe=overfeat_digits --out=runs/classifier
     python -m tfcnns.train --recipe=overfeat_digits --out=runs/detector
         --set stage=detector --set from_run=runs/regressor --epochs=16
     python -m tfcnns.evaluate --run=runs/detector
-Cost: COST on 2 CPU cores; 286,282 parameters, with the regressor 541,134.
-Expected: `benchmarks/overfeat_digits.py` measures it over three seeds.
+Cost: some 260 s of processor time for all three stages, start included; 286,282 parameters, with
+    the regressor 541,134.
+Expected: the detector's mean average precision at IoU .5 is 94 %, its localisation error (one digit
+    a scene, five guesses) 2 %; the regressor's run alone, which knows no background, has 38 %.
+    Means over three seeds on the first 150 test scenes; `benchmarks/overfeat_digits.py` has more.
 
 The scenes (`tfcnns.pipelines.digit_scenes`) show 1 to 6 real digits of 12 to 60 pixels on pieces
 of photographs, between letters, signs and digits on their sides. The three stages:
