@@ -16,7 +16,7 @@ help: ## list the targets
 
 venv: $(VENV)/.base ## build .venv with what the package needs to run
 
-overfeat := $(python) -m tfcnns.train --recipe=overfeat_digits --overwrite
+overfeat := $(python) -m tfcnns.train --recipe=overfeat_digits --overwrite --set=test_limit=100
 
 demo: $(VENV)/.base ## train a small Network in Network and OverFeat on real digits, draw runs/demo/report.html
 	$(python) -m tfcnns.train --recipe=nin_digits --out=runs/demo --overwrite
@@ -24,7 +24,6 @@ demo: $(VENV)/.base ## train a small Network in Network and OverFeat on real dig
 	$(overfeat) --out=runs/demo-classifier --epochs=8
 	$(overfeat) --out=runs/demo-regressor --epochs=4 --set=stage=regressor --set=from_run=runs/demo-classifier
 	$(overfeat) --out=runs/demo-detector --epochs=16 --set=stage=detector --set=from_run=runs/demo-regressor
-	$(python) -m tfcnns.evaluate --run=runs/demo-regressor
 	$(python) -m tfcnns.evaluate --run=runs/demo-detector
 	$(python) -m tfcnns.plot --run=runs/demo-detector
 	$(python) -m tfcnns.plot --run=runs/demo --link=runs/demo-detector
