@@ -10,6 +10,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
+SEEDED = "import keras\nkeras.utils.set_random_seed(0)\n"
+
 
 def test_the_example_runs_and_learns():
     code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
@@ -17,10 +19,10 @@ def test_the_example_runs_and_learns():
     code += "x, y = digits.images[..., None] / 16, digits.target\n"
     code += "print('accuracy', model.evaluate(x, y, verbose=0)[1])\n"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300
+        [sys.executable, "-c", SEEDED + code], capture_output=True, text=True, cwd=ROOT, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split()[-1]) > 0.3  # three times chance, after a few seconds
+    assert float(done.stdout.split()[-1]) > 0.6  # six times chance; .9 is usual
 
 
 def test_commands_and_links_exist():
