@@ -283,8 +283,7 @@ def _given():
 
 
 def _again(path):
-    command = f"python -m tfcnns.train --out={shlex.quote(str(pathlib.Path(path)))} --resume"
-    return command
+    return f"python -m tfcnns.train --out={shlex.quote(str(path))} --resume"
 
 
 run = cli.script(main, FLAGS, USAGE)

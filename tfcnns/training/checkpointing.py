@@ -11,6 +11,7 @@ from tfcnns.errors import UserError
 from tfcnns.runs import whole
 from tfcnns.training import checkpoints
 from tfcnns.training.crew import Crew
+from tfcnns.training.watching import is_better
 
 _AGREE_EVERY = 8  # steps; several workers have to save, and stop, after the same one
 
@@ -125,8 +126,7 @@ class Checkpointing(keras.callbacks.Callback):
 
     def _keep_if_best(self, logs):
         value = float((logs or {}).get(self.monitor, math.nan))
-        sign = -1 if "accuracy" in self.monitor else 1
-        if math.isnan(value) or (self.best is not None and sign * value >= sign * self.best):
+        if not is_better(self.monitor, value, self.best):
             return
         self.best = value
         if not self.crew.is_chief:
