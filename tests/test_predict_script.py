@@ -128,6 +128,17 @@ def test_evaluation_and_report_come_from_the_saved_model(run, capsys):
     assert {p.suffix for p in (run / "plots").iterdir()} == {".png", ".svg"}
 
 
+def test_settings_for_one_evaluation(run, capsys):
+    from tfcnns import runs
+
+    assert call(evaluate, f"--run={run}", "--set=batch_size=7", "--set=seed=3") == 0
+    assert json.loads((run / "evaluation.json").read_text())["set"] == ["batch_size=7", "seed=3"]
+    assert runs.open_run(run).config["seed"] == 0
+    capsys.readouterr()
+    assert call(evaluate, f"--run={run}", "--set=sead=3") == 2
+    assert "no setting 'sead', did you mean 'seed'" in capsys.readouterr().err
+
+
 def test_an_unfinished_run_says_how_to_go_on(run, tmp_path, capsys):
     import shutil
 

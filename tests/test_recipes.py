@@ -14,7 +14,7 @@ from small_recipes import (
     settings,
 )
 
-from tfcnns import recipes, runs, train
+from tfcnns import evaluate, recipes, runs, train
 from tfcnns.errors import UserError
 
 
@@ -65,7 +65,7 @@ def test_each_trains_and_is_evaluated_on_digits(name, tmp_path, capsys):
     assert np.isfinite(run.history()[0]["loss"])
     model = run.load_model()
     test = recipe.data(run.config, "test", 0, 1).take(2)
-    labels, scores = evaluation.predict(model, test)
+    labels, scores = evaluate.scores(recipe, run.config, "test", model, test)
     assert len(labels) >= 2
     np.testing.assert_allclose(scores.sum(-1), 1, rtol=1e-4)
     assert np.isfinite(evaluation.measure(labels, scores)["loss"])

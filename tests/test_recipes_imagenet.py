@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfcnns import recipes, runs
+from tfcnns import evaluate, recipes, runs
+from tfcnns.detection import geometry, multiscale_vote
+from tfcnns.detection.scales import default_scales
 from tfcnns.errors import UserError
 from tfcnns.layers import CeilMaxPooling2D
 from tfcnns.pipelines import transforms
@@ -98,7 +100,7 @@ def test_training_sees_random_crops_and_their_mirror_images(recipe_with, folder,
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_test_image_is_shown_in_ten_views(recipe_with, folder, name):
-    recipe, config = recipe_with(name, batch_size=20)
+    recipe, config = recipe_with(name, batch_size=20, views="ten")
     whole = square(scaled(folder, "test/a/8"))
     images, labels = first(recipe.data(config, "test"))
     assert images.dtype == np.uint8
@@ -275,6 +277,39 @@ def test_refuses(recipe_with, values, message):
 
 
 # OverFeat
+
+
+def test_a_test_image_is_seen_whole_at_four_scales(recipe_with, folder):
+    """Table 2's "4 scales": its six without the third and the fifth; validation sees centres."""
+    for name in OVERFEAT:
+        recipe, config = recipe_with(name, width=0.01)
+        all_six = default_scales(geometry(recipe.model(config)))
+        assert config["scales"] == tuple(all_six[i] for i in (0, 1, 3, 5))
+        assert recipe.vote(config) == {"scales": config["scales"]}
+        assert recipe.vote({**config, "views": "ten"}) is None
+    images = [image for image, _ in recipe.data(config, "test")]
+    assert [image.shape for image in images] == [(1, 36, 72, 3)] * 2
+    whole = tf.io.decode_jpeg((folder / "test/b/9.jpg").read_bytes())
+    np.testing.assert_array_equal(images[1][0], whole)
+    images, _ = first(recipe.data({**config, "split": "train"}, "validation"))
+    assert images.shape == (2, 20, 20, 3)
+
+
+def test_the_votes_are_those_of_each_test_image(recipe_with):
+    recipe, config = recipe_with(OVERFEAT[1], width=0.01, classes=3, scales=(245, 281))
+    model = recipe.model(config)
+    dataset = recipe.data(config, "test")
+    labels, scores = evaluate.scores(recipe, config, "test", model, dataset)
+    assert labels.tolist() == [0, 1]
+    for (image, _), row in zip(dataset, scores, strict=True):
+        votes = multiscale_vote(model, image[0], (245, 281)).numpy()
+        np.testing.assert_allclose(row, votes / votes.sum(), rtol=1e-5)  # of float32
+
+
+def test_refuses_unknown_views_of_overfeat(recipe_with):
+    recipe, config = recipe_with(OVERFEAT[0], views="all")
+    with pytest.raises(UserError, match=r"views must be scales, ten or center\. Received: views="):
+        recipe.data(config, "test")
 
 
 @pytest.mark.parametrize("name", OVERFEAT)

@@ -22,6 +22,9 @@ _own = {"flag_values": FLAGS}
 flags.DEFINE_string("run", None, "directory of the run", **_own)
 flags.DEFINE_enum("split", "test", ["test", "validation"], "which data", **_own)
 cli.define_data_flags(FLAGS)
+flags.DEFINE_multi_string(
+    "set", [], "name=value of the run's config, for this evaluation; repeatable", **_own
+)
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
 
@@ -32,19 +35,36 @@ def main(rest):
         raise UserError("--run is missing: the directory of a run")
     run_ = runs.open_run(FLAGS.run)
     cli.start_tensorflow(FLAGS.verbosity)
-    from tfcnns.training import evaluation
+    from tfcnns.training import evaluation, settings
 
     model = run_.load_model(FLAGS.weights)
-    config = cli.with_data_flags(run_.config, FLAGS)
+    changes = settings.parse_pairs(FLAGS.set)
+    config = cli.with_data_flags(settings.with_values(run_.config, changes), FLAGS)
     source = run_.recipe.boxes(config, FLAGS.split) if hasattr(run_.recipe, "boxes") else None
     if source is not None:
         return _boxes(run_, config, model, source)
     dataset = run_.recipe.data(config, FLAGS.split, 0, 1)
     if dataset is None:
         raise UserError(f"recipe {run_.name} has no {FLAGS.split} data")
-    result = evaluation.measure(*evaluation.predict(model, dataset))
+    result = evaluation.measure(*scores(run_.recipe, config, FLAGS.split, model, dataset))
     print(summary({**result, "split": FLAGS.split}, run_.config.get("class_names")))
     _write(run_, result)
+
+
+def scores(recipe, config, split, model, dataset):
+    """Labels and class scores of a split as `training.evaluation.predict`, or by the vote.
+
+    A recipe whose `vote(config)` isn't None has its test images whole; see `vote_all`.
+    """
+    vote = recipe.vote(config) if hasattr(recipe, "vote") else None
+    if split != "test" or vote is None:
+        from tfcnns.training.evaluation import predict
+
+        return predict(model, dataset)
+    from tfcnns.detection.evaluation import vote_all
+
+    show = cli.progress_bar(int(dataset.cardinality()), "images")
+    return vote_all(model, dataset, vote, show)
 
 
 def _boxes(run_, config, model, source):
@@ -75,7 +95,7 @@ def _boxes(run_, config, model, source):
 
 def _write(run_, result):
     file = run_.path / "evaluation.json"
-    result = {**result, "split": FLAGS.split, "weights": FLAGS.weights}
+    result = {**result, "split": FLAGS.split, "weights": FLAGS.weights, "set": FLAGS.set}
     runs.write_whole(file, json.dumps(result).encode())
     print(f"written to {file}")
 

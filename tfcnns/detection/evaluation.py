@@ -8,6 +8,7 @@ from .coco_metrics import coco_metrics
 from .detect import detect
 from .localization_error import localization_error
 from .pascal_metrics import pascal_metrics
+from .vote import multiscale_vote
 
 
 def detect_all(model, source, arguments, progress=None):
@@ -33,6 +34,29 @@ def detect_all(model, source, arguments, progress=None):
         if progress:
             progress(len(truths))
     return truths, detections
+
+
+def vote_all(model, dataset, arguments, progress=None):
+    """`multiscale_vote` on every image of a dataset.
+
+    Args:
+        model: an OverFeat with a classifier.
+        dataset: of (images, labels) batches of one whole image, (1, H, W, C), each of any size.
+        arguments: dict of `multiscale_vote`'s keyword arguments.
+        progress: called with the number of images done after each, or None.
+
+    Returns:
+        labels (N,) int64 and scores (N, classes) float32, NumPy: the votes, each row divided by
+        its sum, so that `training.evaluation.measure` has probabilities; their order stays.
+    """
+    labels, scores = [], []
+    for images, label in dataset.prefetch(2).as_numpy_iterator():
+        votes = np.asarray(multiscale_vote(model, images[0], **arguments))
+        labels.append(label.reshape(()))
+        scores.append(votes / votes.sum())
+        if progress:
+            progress(len(labels))
+    return np.stack(labels).astype(np.int64), np.stack(scores)
 
 
 def images_of(source):

@@ -7,8 +7,8 @@ Command: python -m tfcnns.train --recipe=overfeat_accurate_imagenet --data_dir=D
     --out=runs/accurate
 Cost: 144,656,488 parameters, 90 epochs of 10,010 steps; 32 GFLOP an image, which is months
     on 2 CPU cores.
-Expected: 35.74 % top-1, 14.18 % top-5 as above; 35.60 and 14.71 % with the ten crops that
-    `tfcnns.evaluate` averages, the paper's "4 corners + center + flip".
+Expected: 35.74 % top-1, 14.18 % top-5 (`tfcnns.evaluate`); with `--set views=ten`, the paper's
+    "4 corners + center + flip", 35.60 and 14.71 %.
 
 The recipe `overfeat_fast_imagenet`, whose docstring has its steps, with the other net and its
 window of 221 pixels.
@@ -25,11 +25,11 @@ PAPER = {
     "parameters": 144_656_488,
 }
 
-data, compile = base.data, base.compile
+data, compile, vote = base.data, base.compile, base.vote
 
 
 def config():
-    return {**base.config(), "size": 221}
+    return {**base.config(), "size": 221, "scales": (245, 281, 389, 461)}
 
 
 def model(config):
