@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tfcnns import detect, evaluate, plot, runs, train
@@ -97,6 +98,38 @@ def test_a_bad_image_is_named_and_the_others_go_on(stages, pictures, tmp_path, c
     assert "3 of 6 images couldn't be read" in error
     assert error.splitlines()[-3:] == [f"  {path}" for path in bad]
     assert len(json.loads((out / "images.json").read_text())) == 3
+
+
+def test_files_of_every_kind(stages, tmp_path, capsys):
+    """What stores the same pixels gets the same boxes; too few pixels get a result as well."""
+    scene = load_digit_scenes("test", 1)[0][0][:, :80, 0]
+    grey, folder = Image.fromarray(scene), tmp_path / "kinds"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right makes it upright
+    grey.rotate(90, expand=True).save(folder / "0 lying.jpg", exif=exif)
+    stored = tf.io.decode_jpeg((folder / "0 lying.jpg").read_bytes()).numpy()[..., 0]
+    Image.fromarray(np.rot90(stored, -1)).save(folder / "1 upright.png")
+    grey.save(folder / "2 grey.png")
+    Image.fromarray(scene.astype("uint16") * 257).save(folder / "3 sixteen bit.png")
+    grey.convert("P").save(folder / "4 palette.png")
+    grey.convert("RGBA").save(folder / "5 alpha.png")
+    grey.save(folder / "6 animated.gif", save_all=True, append_images=[Image.new("L", grey.size)])
+    grey.convert("CMYK").save(folder / "7 cmyk.jpg", quality=95)
+    grey.resize((20, 9)).save(folder / "8 below the window.png")
+    Image.new("L", (1, 1), 200).save(folder / "9 one pixel.png")
+    out = tmp_path / "found"
+    assert call(detect, f"--run={stages / 'detector'}", f"--out={out}", folder) == 0
+    assert "in 10 images" in capsys.readouterr().out
+    found = read_detections(out / "detections.json", range(10))
+    for one, other in ((0, 1), (2, 3), (2, 4), (2, 5), (2, 6)):
+        assert len(found[one]["boxes"])
+        np.testing.assert_array_equal(found[one]["boxes"], found[other]["boxes"])
+        np.testing.assert_array_equal(found[one]["scores"], found[other]["scores"])
+    for one, (width, height) in zip(found, [grey.size] * 8 + [(20, 9), (1, 1)], strict=True):
+        assert np.isfinite(one["scores"]).all()
+        assert (one["boxes"] >= 0).all()
+        assert (one["boxes"] <= [width, height, width, height]).all()
 
 
 def test_evaluation_has_a_table_and_a_picture(stages, capsys):
