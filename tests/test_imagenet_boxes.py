@@ -4,11 +4,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from tfcnns import recipes, runs
 from tfcnns.errors import UserError
 from tfcnns.pipelines import imagenet_boxes, jpeg
 from tfcnns.pipelines.box_datasets import open_boxes
 from tfcnns.pipelines.imagenet_classes import imagenet_wnids
 from tfcnns.pipelines.source import Encoded
+from tfcnns.training.settings import with_class_names
 
 SHAPE = (40, 50)
 FISH, FUNGUS = imagenet_wnids()[0], imagenet_wnids()[999]
@@ -164,6 +166,18 @@ def test_detection_has_the_order_of_the_devkit(tmp_path):
     source, rows = prepared(det, "train+validation", "det")
     assert source.class_names == ("accordion", "wine bottle", "zebra")
     assert rows[1][1].tolist() == [1]
+
+
+def test_a_detector_has_the_names_of_the_prepared_classes(tmp_path):
+    det = Folder(tmp_path / "downloads" / "manual" / "ILSVRC", "DET")
+    det.devkit("map_det.txt", "n9 2 wine bottle\nn2 1 accordion\n")
+    det.add("train/n9_1", [("n9", 0, 0, 9, 9)], grey=10)
+    det.add("val/ILSVRC2012_val_00000001", [("n2", 1, 2, 3, 4)], grey=20)
+    prepared(det, "test", "det")
+    own = runs.load_recipe(recipes.find("overfeat_detect_imagenet")).config()
+    config = with_class_names({**own, "data_dir": str(tmp_path)}, own)
+    assert config["class_names"] == ("accordion", "wine bottle")
+    assert config["classes"] == 2
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_imagenet_net_on_small_images(data_dir):
 def test_class_names():
     for name in recipes.names():
         config = runs.load_recipe(recipes.find(name)).config()
-        names = config.get("class_names", ())
+        names = config.get("class_names") or ()
         assert len(set(names)) == len(names)
         if config.get("data") == "cifar100":
             assert len(names) == 100

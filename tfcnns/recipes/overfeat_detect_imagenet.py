@@ -30,7 +30,7 @@ PAPER = {
 }
 
 data, model, compile = base.data, base.model, base.compile
-boxes, detector = base.boxes, base.detector
+boxes, detector, view, vote = base.boxes, base.detector, base.view, base.vote
 
 
 def config():
@@ -41,7 +41,7 @@ def config():
         "data": "imagenet_boxes/det",
         "split": "train+validation",
         "classes": 200,
-        "class_names": tuple(map(str, range(200))),
+        "class_names": None,  # those of the prepared data set
         "scales": (245, 281, 317, 389, 425, 461),
         "negatives": 3,
         "window_score": 0.1,

@@ -34,27 +34,36 @@ def with_values(config, values):
 def with_class_names(config, own):
     """`config` with the names of the classes that its data set has.
 
-    A recipe names the classes of the paper's data set; another one, the user's own folder for
-    instance, brings others, and then also decides `classes`, if the recipe has that setting.
+    A recipe names the classes of the paper's data set, or leaves them to it (None); another one,
+    the user's own folder for instance, brings others, and then also decides `classes`, if the
+    recipe has that setting.
 
     Args:
-        config: dict of values; "data" as `tfcnns.pipelines.datasets.open_dataset` takes it.
+        config: dict of values; "data" as `tfcnns.pipelines.datasets.open_dataset` takes it, or
+            `tfcnns.pipelines.box_datasets.open_boxes`.
         own: dict of the recipe's defaults.
     """
-    other = config.get("data") not in (None, "digits", "digit_scenes", own.get("data"))
-    if not other or "class_names" not in own or config["class_names"] != own["class_names"]:
+    if "class_names" not in own or config["class_names"] != own["class_names"]:
         return config
-    from tfcnns.pipelines.datasets import NAMES, open_dataset
-
-    if config["data"] not in NAMES and ":" not in config["data"]:
-        return config  # one of the data sets with boxes
-    source = open_dataset(
-        config["data"], "train", data_dir=config["data_dir"], download=config["download"]
-    )
+    other = config.get("data") not in (None, "digits", own.get("data"))
+    if not other and own["class_names"] is not None:
+        return config
+    source = _source(config)
     result = {**config, "class_names": tuple(source.class_names)}
     if "classes" in own and config["classes"] == own["classes"]:
         result["classes"] = source.classes
     return result
+
+
+def _source(config):
+    """Training images of a config, with boxes or without."""
+    from tfcnns.pipelines.box_datasets import NAMES, open_boxes
+    from tfcnns.pipelines.datasets import open_dataset
+
+    options = {"data_dir": config["data_dir"], "download": config["download"]}
+    if config["data"] in NAMES:
+        return open_boxes(config["data"], "train", examples=1, **options)
+    return open_dataset(config["data"], "train", **options)
 
 
 def with_scaled_rate(config, own):
