@@ -141,7 +141,7 @@ def test_evaluation_has_a_table_and_a_picture(stages, capsys):
     result = json.loads((run / "evaluation.json").read_text())
     assert 0 <= result["AP50"] <= 1
     assert len(result["per_class"]) == 10
-    assert (run / "plots" / "precision_recall.png").exists()
+    assert (run / "plots" / "precision_and_recall.png").exists()
     read_detections(run / "detections.json", range(3))
     run = stages / "regressor"
     assert call(evaluate, f"--run={run}") == 0

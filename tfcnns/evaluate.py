@@ -85,7 +85,7 @@ def _boxes(run_, config, model, source):
         result, curves = evaluation.measure_detection(truths, detections, source.classes)
         names = list(names)[: source.classes]
         figure = plot_precision_recall(curves["recall"], curves["precision"], names)
-        for path in save_figures({"precision_recall": figure}, run_.path / "plots"):
+        for path in save_figures({"precision_and_recall": figure}, run_.path / "plots"):
             print(f"written to {path}")
     else:
         result = evaluation.measure_localization(truths, detections)
