@@ -4,11 +4,11 @@ OverFeat's stages: the regressor looks at the classifier's trunk, the detector i
 with one class more.
 """
 
-import keras
 import numpy as np
 
 from tfcnns import runs
 from tfcnns.errors import UserError
+from tfcnns.training.beginning import Beginning
 
 
 def earlier_run(config, stages):
@@ -70,7 +70,7 @@ def copy_layers(source, target, outputs=()):
     return copied
 
 
-class StartFromRun(keras.callbacks.Callback):
+class StartFromRun(Beginning):
     """`copy_layers` from a run's finished model when training begins, not when it is resumed.
 
     Args:
@@ -82,18 +82,9 @@ class StartFromRun(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.outputs = outputs
-        self.done = False
 
-    def on_train_begin(self, logs=None):
-        if not self.done:
-            copy_layers(runs.open_run(self.path).load_model(), self.model, self.outputs)
-            self.done = True
-
-    def get_state(self):
-        return {"done": self.done}
-
-    def set_state(self, state):
-        self.done = state["done"]
+    def begin(self):
+        copy_layers(runs.open_run(self.path).load_model(), self.model, self.outputs)
 
 
 def _widened(array, shape):

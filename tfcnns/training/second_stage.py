@@ -8,6 +8,7 @@ import keras
 
 from tfcnns import runs
 from tfcnns.errors import UserError
+from tfcnns.training.beginning import Beginning
 from tfcnns.training.stages import best_epoch
 
 
@@ -45,7 +46,7 @@ def first_run(config):
     return run, best_epoch(run.path / "history.csv", config["monitor"])
 
 
-class StartFrom(keras.callbacks.Callback):
+class StartFrom(Beginning):
     """Gives the model the weights of a file when training begins, but not when it is resumed.
 
     Args:
@@ -60,24 +61,14 @@ class StartFrom(keras.callbacks.Callback):
         super().__init__()
         self.weights = weights
         self.then = then
-        self.done = False
 
-    def on_train_begin(self, logs=None):
-        if self.done:
-            return
+    def begin(self):
         try:
             self.model.load_weights(self.weights)
         except ValueError as error:
             raise UserError(f"{self.weights} holds the weights of another model") from error
         if self.then:
             self.then(self.model)
-        self.done = True
-
-    def get_state(self):
-        return {"done": self.done}
-
-    def set_state(self, state):
-        self.done = state["done"]
 
 
 class StopAfter(keras.callbacks.Callback):
