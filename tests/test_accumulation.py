@@ -45,6 +45,17 @@ def test_passes_change_nothing(at_once, strategy, passes):
     np.testing.assert_allclose(trained(strategy, passes), at_once, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+def test_passes_under_loss_scaling(strategy):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        passes, at_once = trained(strategy, 2), trained(strategy, 1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    # float16 rounds each sample's gradient to 2^-11 of it, in another order; values of order one.
+    np.testing.assert_allclose(passes, at_once, rtol=0, atol=2e-3)
+
+
 def test_every_pass_draws_its_own_dropout():
     assert np.isfinite(trained("mirrored", 2, dropout=0.5)).all()
 

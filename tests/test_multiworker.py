@@ -99,6 +99,7 @@ def test_a_killed_worker_is_named_and_the_same_command_goes_on(tmp_path, recipe,
     assert "worker 1 was killed by SIGKILL\n" in killed.stdout
     assert "[0] error: worker 1 (127.0.0.1:" in killed.stdout
     assert "is gone; start all workers again" in killed.stdout
+    assert "the others did not end within" not in killed.stdout  # 60 s
     assert "Traceback" not in killed.stdout
     assert not (out / "model.keras").exists()
 

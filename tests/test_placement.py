@@ -209,7 +209,8 @@ def test_mixed_precision(policy):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        one, two = net(None), net()
+        # At the rate of 0.01 ten steps amplify the rounding to 16 bits to quite other weights.
+        one, two = (net(devices, PaperSGD(1e-4)) for devices in (None, TWO))
     finally:
         keras.config.set_dtype_policy(before)
     x, y = images(), np.arange(4)
@@ -217,6 +218,14 @@ def test_mixed_precision(policy):
     for mine, other in zip(gradients(two, x, y), gradients(one, x, y), strict=True):
         assert mine.dtype == "float32"
         np.testing.assert_allclose(mine, other, atol=0.01 * np.abs(other).max())
+    start = one.get_weights()
+    for model in (one, two):
+        scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        assert scaled == (policy == "mixed_float16")
+        model.fit(images(40), np.arange(40) % 5, batch_size=4, shuffle=False, verbose=0)
+    for mine, other, first in zip(two.get_weights(), one.get_weights(), start, strict=True):
+        # Measured: .3 % of the way that ten steps went.
+        assert np.linalg.norm(mine - other) <= 0.01 * np.linalg.norm(other - first)
 
 
 def test_devices_that_do_not_exist_are_refused():

@@ -13,6 +13,7 @@ from tfcnns.errors import UserError
 from tfcnns.layers import CeilMaxPooling2D
 from tfcnns.pipelines import transforms
 from tfcnns.pipelines.crops import ten_crops
+from tfcnns.training.lars import LARS
 from tfcnns.training.watching import DivideOnPlateau
 
 OVERFEAT = ("overfeat_fast_imagenet", "overfeat_accurate_imagenet")
@@ -256,6 +257,22 @@ def test_update_and_cuts_of_the_paper(recipe_with):
     assert model.optimizer.multiplier("conv1/tower0/bias") == 2
 
 
+def test_lars_and_warm_up_are_settings(recipe_with):
+    values = {"optimizer": "lars", "warmup": 2, "learning_rate": 10.0, "form": "code2012"}
+    model, recipe, config = alexnet(recipe_with, **values)
+    plateau, warm_up = recipe.compile(model, config)
+    assert isinstance(plateau, DivideOnPlateau)
+    assert (warm_up.rate, warm_up.updates) == (10.0, 2 * 2)  # six images in batches of four
+    optimizer = model.optimizer
+    assert isinstance(optimizer, LARS)
+    np.testing.assert_allclose([optimizer.learning_rate, optimizer.momentum], [10.0, 0.9])
+    assert optimizer.multiplier("conv1/tower0/bias") == 0.002
+    assert optimizer.multiplier("conv1/tower0/kernel") == 1
+    assert optimizer.decay("conv1/tower0/kernel") == 5e-4
+    own = recipe.config()
+    assert (own["optimizer"], own["warmup"], own["devices"]) == ("sgd", 0, None)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -264,6 +281,9 @@ def test_update_and_cuts_of_the_paper(recipe_with):
         ({"form": "caffe"}, "form must be paper or code2012. Received: form='caffe'"),
         ({"classes": 1}, "has 2 classes: set classes"),
         ({"split": "train+validation"}, "split=train.validation holds nothing out that can stall"),
+        ({"optimizer": "adam"}, "optimizer must be sgd or lars. Received: 'adam'"),
+        ({"optimizer": "lars"}, "Received: learning_rate=0.01; try 10"),
+        ({"warmup": 5, "cuts": (5, 9)}, r"cuts=.5, 9.: the first is within warmup=5"),
     ],
 )
 def test_refuses(recipe_with, values, message):

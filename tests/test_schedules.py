@@ -7,11 +7,13 @@ import keras
 import numpy as np
 import pytest
 
+from tfcnns.training.history import History
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import (
     DecayPerUpdate,
     MomentumRamp,
     StepPerUpdate,
+    WarmUp,
     linear_decay,
     stepped,
 )
@@ -172,3 +174,51 @@ def test_momentum_ramp_refuses_an_optimizer_where_it_would_do_nothing():
     model = constant_gradient(keras.optimizers.SGD(0.5, momentum=0.5))
     with pytest.raises(TypeError, match=r"such as PaperSGD\. Received: SGD"):
         fit(model, [MomentumRamp(0.5, 0.75, saturate=3)], 0, 1)
+
+
+class Rates(keras.callbacks.Callback):
+    """The rate of each update."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(float(self.model.optimizer.learning_rate.numpy()))
+
+
+def test_warm_up_rises_linearly_and_leaves_the_rate_to_others():
+    model, rates = constant_gradient(PaperSGD(0.5, 0.0)), Rates()
+    cuts = keras.callbacks.LearningRateScheduler(stepped(0.5, (3,), 0.5))
+    fit(model, [cuts, WarmUp(0.5, 4, start=0.1), rates], 0, 4)  # epochs of two updates
+    np.testing.assert_allclose(rates.seen, [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.25, 0.25], rtol=1e-6)
+    alone, history = (constant_gradient(PaperSGD(0.25, 0.0)), Rates()), History(None)
+    fit(alone[0], [WarmUp(0.5, 3), alone[1], history], 0, 3)
+    np.testing.assert_allclose(alone[1].seen, [0, 1 / 6, 1 / 3, 0.5, 0.5, 0.5], rtol=1e-6)
+    assert [round(row["learning_rate"], 6) for row in history.rows] == [0, 0.333333, 0.5]
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+def test_warm_up_goes_on_where_it_was(scaling):
+    """The same callback in a second `fit`, which counts its batches from 0 again."""
+    optimizer = PaperSGD(0.5, 0.0)
+    if scaling:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
+    model, rates, warm_up = constant_gradient(optimizer), Rates(), WarmUp(1.0, 5)
+    for epoch in range(4):
+        fit(model, [warm_up, rates], epoch, epoch + 1)
+    np.testing.assert_allclose(rates.seen, [0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1], rtol=1e-6)
+
+
+def test_warm_up_of_no_updates_changes_nothing():
+    model, rates = constant_gradient(PaperSGD(0.5, 0.0)), Rates()
+    fit(model, [WarmUp(1.0, 0), rates], 0, 1)
+    assert rates.seen == [0.5, 0.5]
+
+
+def test_warm_up_refuses():
+    with pytest.raises(ValueError, match=r"updates >= 0\. Received: updates=-1"):
+        WarmUp(1.0, -1)
+    model = constant_gradient(PaperSGD(StepPerUpdate(0.1, 2)))
+    with pytest.raises(TypeError, match="learning_rate"):
+        fit(model, [WarmUp(1.0, 2)], 0, 1)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tfcnns import runs, train
 from tfcnns.errors import UserError
-from tfcnns.training.settings import parse_pairs, with_values
+from tfcnns.training.settings import parse_pairs, with_scaled_rate, with_values
 
 CONFIG = {
     "epochs": 10,
@@ -70,3 +71,21 @@ def test_the_defaults_stay_as_they_were():
     before = dict(CONFIG)
     assert with_values(CONFIG, {"epochs": "3"})["epochs"] == 3
     assert before == CONFIG
+
+
+def test_the_rate_is_scaled_as_the_batch():
+    scaled = with_scaled_rate({**CONFIG, "batch_size": 256, "learning_rate": 0.2}, CONFIG)
+    assert scaled == {**CONFIG, "batch_size": 256, "learning_rate": pytest.approx(1.6)}
+    with pytest.raises(UserError, match="--scale_learning_rate: the recipe has no learning_rate"):
+        with_scaled_rate({"batch_size": 8}, {"batch_size": 4})
+
+
+def test_the_flag_scales_what_a_run_trains_with(tmp_path):
+    flags = ["--recipe=nin_digits", "--set=size=8", "--batch_size=128", "--epochs=1", "--xla=off"]
+    with pytest.raises(SystemExit) as left:
+        train.run(["train", *flags, f"--out={tmp_path}/run", "--scale_learning_rate"])
+    assert not left.value.code
+    run = runs.open_run(tmp_path / "run")
+    rate = run.recipe.config()["learning_rate"] * 4  # 128 images in the place of 32
+    assert run.config["learning_rate"] == rate
+    assert run.history()[0]["learning_rate"] == pytest.approx(rate)

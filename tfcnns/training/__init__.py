@@ -1,11 +1,11 @@
 """What surrounds `model.fit`: strategies, update rules, checkpoints and resume, the run's files.
 
-`make_strategy` and `PaperSGD` are here for users' own code; the rest is in the modules.
+`make_strategy`, `PaperSGD` and `LARS` are here for users' own code; the rest is in the modules.
 """
 
 import importlib
 
-_HOME = {"PaperSGD": "paper_sgd", "make_strategy": "strategies"}
+_HOME = {"LARS": "lars", "PaperSGD": "paper_sgd", "make_strategy": "strategies"}
 __all__ = sorted(_HOME)
 
 

@@ -132,8 +132,8 @@ class PaperSGD(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         velocity = self.velocities[index]
         momentum = ops.cast(self._momentum, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
         gradient = ops.cast(gradient, variable.dtype)
+        rate = ops.cast(learning_rate, variable.dtype) * self._factor(index, variable, gradient)
         if segments_are_on():
             state = (variable, velocity, gradient, momentum, rate)
             moved, velocity_moved = _moved(*state, decay=self._decays[index])
@@ -144,6 +144,10 @@ class PaperSGD(keras.optimizers.Optimizer):
             gradient = gradient + self._decays[index] * variable
         self.assign(velocity, momentum * velocity - rate * gradient)
         self.assign_add(variable, velocity)
+
+    def _factor(self, index, variable, gradient):
+        """What the learning rate is multiplied by for a weight."""
+        return self._multipliers[index]
 
     def _apply_weight_decay(self, variables):
         pass  # Keras' decoupled decay; here it is in the velocity

@@ -2,7 +2,8 @@
 
 By epoch: `stepped` and `linear_decay` make functions for Keras' LearningRateScheduler, and
 `MomentumRamp` is a callback. By update: `DecayPerUpdate` and `StepPerUpdate` are schedules to
-give to an optimiser. None has a state of its own, so a resumed run needs nothing restored.
+give to an optimiser, and `WarmUp` is a callback. None has a state of its own, so a resumed run
+needs nothing restored.
 """
 
 import math
@@ -128,6 +129,60 @@ class MomentumRamp(keras.callbacks.Callback):
         # Under mixed_float16 a LossScaleOptimizer stands around the one with the momentum.
         optimizer = self.model.optimizer
         return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+class WarmUp(keras.callbacks.Callback):
+    """A learning rate that rises linearly over the first updates (Goyal et al. 2017, section 2.2).
+
+    Update t, counted from 0, is made at start + (rate - start) t / updates, and `rate` is set for
+    good at t = updates. A callback, so that others may set the rate afterwards, epoch by epoch
+    (`stepped`, `DivideOnPlateau`); what they set before is overruled. Give it after them.
+
+    Args:
+        rate: learning rate that it ends at.
+        updates: how many it takes; 0: none. Goyal et al. take 5 epochs.
+        start: rate of the first; they start at that of a small batch.
+
+    Raises:
+        ValueError: `updates` below 0.
+        TypeError: when training begins, if a schedule sets the optimiser's learning rate.
+
+    Example:
+        >>> model.fit(..., callbacks=[WarmUp(10.0, 5 * steps_per_epoch)])
+    """
+
+    def __init__(self, rate, updates, start=0.0):
+        super().__init__()
+        if updates < 0:
+            raise ValueError(f"Expected updates >= 0. Received: updates={updates}")
+        self.rate = rate
+        self.updates = updates
+        self.start = start
+
+    def at(self, update):
+        """The rate of an update in the rise, counted from 0."""
+        return self.start + (self.rate - self.start) * update / self.updates
+
+    def on_train_begin(self, logs=None):
+        # Raises now, if the rate can't be set. Not float(...), which mirrored variables refuse.
+        self.model.optimizer.learning_rate = self.model.optimizer.learning_rate.numpy()
+        self._rising = self.updates > 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._set()  # so that the rate which an epoch begins with can be logged
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._set()
+
+    def _set(self):
+        if not self._rising:
+            return
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()  # or JAX' fit would neither show nor see variables
+        update = int(self.model.optimizer.iterations.numpy())
+        self._rising = update < self.updates
+        if update <= self.updates:
+            self.model.optimizer.learning_rate = self.at(update)
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
