@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfcnns.errors import UserError
 
-from .boxes import pad
+from .boxes import clean, log, pad
 from .source import Source, on_cpu
 
 
@@ -18,14 +18,24 @@ def from_scenes(images, boxes, labels, class_names, max_boxes=None):
     """The source of images in memory, each uint8 (H, W, C) with its boxes (n, 4), labels (n,).
 
     Where all images have one shape, it is known inside tf.data; else H and W are None there.
+    Boxes are cleaned as `boxes.clean` does, and what was wrong is told in the log.
 
     Args:
-        images, boxes, labels: lists of arrays, one of each per image.
+        images, boxes, labels: lists of arrays, one of each per image; no boxes are [].
         class_names: what the labels mean.
         max_boxes: see above; None for the largest number that an image has.
-    Raises: UserError if an image has more than `max_boxes`.
+    Raises: UserError, naming the image by its place, for arrays of other shapes or types and
+        labels without a name, and if an image has more than `max_boxes`.
     """
+    images, boxes, labels = _checked(images, boxes, labels)
     shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
+    image_of = np.repeat(np.arange(len(images)), [len(one) for one in labels])
+    boxes, labels = np.concatenate(boxes), np.concatenate(labels)
+    boxes, kept, counts = clean(boxes, labels, shapes[image_of, :2], len(class_names))
+    log(counts, len(labels), "boxes")
+    counts = np.bincount(image_of[kept], minlength=len(images))
+    lookup = boxes_of(boxes, labels[kept], counts, max_boxes)
+
     ends = on_cpu(np.cumsum([0, *(image.size for image in images)]))
     pixels = on_cpu(np.concatenate([image.ravel() for image in images]))
     same = (shapes == shapes[0]).all(axis=0)
@@ -37,9 +47,31 @@ def from_scenes(images, boxes, labels, class_names, max_boxes=None):
             tf.reshape(pixels[ends[index] : ends[index + 1]], shapes[index]), known
         )
 
-    counts = [len(one) for one in labels]
-    lookup = boxes_of(np.concatenate(boxes), np.concatenate(labels), counts, max_boxes)
     return Source(lambda index: (image(index), *lookup(index)), len(images), tuple(class_names))
+
+
+def _checked(images, boxes, labels):
+    """The lists as arrays whose shapes belong together."""
+    if not len(images) == len(boxes) == len(labels) or not len(images):
+        raise UserError(
+            "expected boxes and labels for every image, and one image at least. "
+            f"Received: {len(images)} images, boxes of {len(boxes)}, labels of {len(labels)}"
+        )
+    images = [np.asarray(image) for image in images]
+    boxes = [np.asarray(one, np.float64) if np.size(one) else np.zeros((0, 4)) for one in boxes]
+    labels = [np.asarray(one, np.int64).ravel() for one in labels]
+    for i, (image, box, label) in enumerate(zip(images, boxes, labels, strict=True)):
+        if image.ndim != 3 or image.dtype != np.uint8 or image.shape[2] != images[0].shape[2]:
+            raise UserError(
+                f"image {i} must be uint8 (H, W, C), 0 to 255, with C as in the first. "
+                f"Received: {image.dtype} {image.shape}"
+            )
+        if box.shape != (len(label), 4):
+            raise UserError(
+                f"boxes of image {i} must be ({len(label)}, 4), a box for each of its labels. "
+                f"Received: {box.shape}"
+            )
+    return images, boxes, labels
 
 
 def boxes_of(boxes, labels, counts, max_boxes=None, crowd=None):

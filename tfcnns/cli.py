@@ -10,37 +10,53 @@ import os
 import re
 import sys
 import tempfile
+import textwrap
 import warnings
 
 from absl import flags
 
 from tfcnns.errors import UserError
 
+_THEME = "theme: "  # what tells a theme from the module where a flag without one is defined
+_EVERY_SCRIPT = "In every script"  # the theme that stands last
+_COLUMN = 27  # where the meanings of flags begin in --help
+
 
 def new_flags():
     """A set of flags holding the two that every script has: --help and --verbosity."""
     values = flags.FlagValues()
-    flags.DEFINE_boolean("help", False, "show this text", short_name="h", flag_values=values)
+    own = themed(values, _EVERY_SCRIPT)
+    flags.DEFINE_boolean("help", False, "show this text", short_name="h", **own)
     flags.DEFINE_integer(
         "verbosity",
         0,
         "0: what this script says and errors; 1: TensorFlow's own messages too",
         lower_bound=0,
         upper_bound=1,
-        flag_values=values,
+        **own,
     )
     return values
 
 
+def themed(values, theme):
+    """Arguments for flags.DEFINE_...: the set that a flag goes to, and its heading in --help.
+
+    Flags that are defined with `flag_values=values` alone stand first, below "Flags".
+    """
+    return {"flag_values": values, "module_name": _THEME + theme}
+
+
 def define_data_flags(values):
     """The flags of scripts that read a data set: where it lies, and whether it may be fetched."""
+    own = themed(values, "Data")
     flags.DEFINE_string(
         "data_dir",
         None,
-        "directory of data sets that tensorflow-datasets has prepared; its own default",
-        flag_values=values,
+        "directory of data sets that tensorflow-datasets has prepared; $TFDS_DATA_DIR, or else "
+        "~/tensorflow_datasets",
+        **own,
     )
-    flags.DEFINE_boolean("download", False, "fetch a missing data set", flag_values=values)
+    flags.DEFINE_boolean("download", False, "fetch a missing data set", **own)
 
 
 def with_data_flags(config, values):
@@ -96,19 +112,36 @@ def script(main, values, usage):
 
 
 def help_text(usage, values):
-    """The help of one script: usage, then each flag with its default and meaning."""
-    lines = [usage.strip(), "", "Flags:"]
-    for name in sorted(values):
-        flag = values[name]
-        if flag.name != name:
-            continue  # a short name; its long one has a line of its own
-        boolean = flag.flag_type() == "bool"
-        shown = f"--[no]{name}" if boolean and name != "help" else f"--{name}"
-        default = "" if flag.default in (None, [], "") else f" (default: {flag.default})"
-        if boolean:
-            default = " (default: on)" if flag.default else ""
-        lines.append(f"  {shown:<24} {flag.help}{default}")
+    """The help of one script: usage, then its flags by theme, each with default and meaning."""
+    themes = {"Flags": []}
+    for module, group in values.flags_by_module_dict().items():
+        theme = module.removeprefix(_THEME) if module.startswith(_THEME) else "Flags"
+        themes.setdefault(theme, []).extend(group)
+    themes[_EVERY_SCRIPT] = themes.pop(_EVERY_SCRIPT)
+    lines = [usage.strip()]
+    for theme, group in themes.items():
+        if group:
+            lines += ["", f"{theme}:", *(_flag_text(flag) for flag in group)]
     return "\n".join(lines)
+
+
+def _flag_text(flag):
+    """One flag: how it is written, what it means, what holds without it."""
+    boolean = flag.flag_type() == "bool"
+    kind = {"int": "N", "float": "X"}.get(flag.flag_type(), "...")
+    shown = f"--[no]{flag.name}" if boolean else f"--{flag.name}={kind}"
+    shown = "-h, --help" if flag.name == "help" else shown
+    meaning = flag.help.partition(";\n")[0]  # absl adds a line to those that may be repeated
+    choices = re.match(r"<(.+?)>: ", meaning)  # and what may be chosen, without a space
+    if choices:
+        meaning = f"{choices[1].replace('|', ' | ')}: {meaning[choices.end() :]}"
+    default = {True: "on", False: None}[flag.default] if boolean else flag.default
+    if default not in (None, [], ""):
+        meaning += f" (default: {default})"
+    indent = " " * _COLUMN
+    text = textwrap.fill(meaning, 98, initial_indent=indent, subsequent_indent=indent)
+    shown = f"  {shown}"
+    return shown + text[len(shown) :] if len(shown) < _COLUMN - 1 else f"{shown}\n{text}"
 
 
 def progress_bar(total, what):

@@ -12,14 +12,24 @@ Draws a run's pictures into RUN/plots and RUN/report.html.
 
   python -m tfcnns.plot --run=runs/digits
   python -m tfcnns.plot --run=runs/digits --link=runs/detector
+  python -m tfcnns.plot --run=runs/digits --compare=runs/slower --compare=runs/faster
+
+Of a classifier: learning curves, the first layer's filters, the confusion matrix, the worst
+mistakes, class maps (Network in Network), and images that the last hidden layer finds alike. Of
+a detector: scenes with their boxes, votes of the windows, precision and recall.
 """
 
 FLAGS = cli.new_flags()
 _own = {"flag_values": FLAGS}
 flags.DEFINE_string("run", None, "directory of the run", **_own)
-cli.define_data_flags(FLAGS)
 flags.DEFINE_multi_string("link", [], "another run, whose page this one links; repeatable", **_own)
+flags.DEFINE_multi_string(
+    "compare", [], "another run, whose learning curves are drawn too; repeatable, up to 6", **_own
+)
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
+cli.define_data_flags(FLAGS)
+
+_COMPARED = 6  # runs beside the own, so that each has a colour
 
 
 def main(rest):
@@ -29,6 +39,9 @@ def main(rest):
         raise UserError("--run is missing: the directory of a run")
     run_ = runs.open_run(FLAGS.run)
     run_.config = cli.with_data_flags(run_.config, FLAGS)
+    if len(FLAGS.compare) > _COMPARED:
+        raise UserError(f"--compare: expected up to {_COMPARED} runs, got {len(FLAGS.compare)}")
+    others = [runs.open_run(path) for path in FLAGS.compare]
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.plots import run_report
 
@@ -36,7 +49,7 @@ def main(rest):
     for path in FLAGS.link:
         page = runs.open_run(path).path / "report.html"
         links.append((page.parent.name, os.path.relpath(page, run_.path)))
-    print(f"look at {run_report.write(run_, FLAGS.weights, links)}")
+    print(f"look at {run_report.write(run_, FLAGS.weights, links, others)}")
 
 
 run = cli.script(main, FLAGS, USAGE)

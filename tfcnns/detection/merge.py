@@ -1,8 +1,11 @@
 """Greedy merging of boxes (OverFeat, section 4.3)."""
 
+import contextlib
 import functools
 
 import tensorflow as tf
+
+from tfcnns.layers.devices import device_pins_are_on
 
 from .greedy import merge_all
 from .scored_boxes import checked
@@ -96,7 +99,8 @@ def merge_boxes(
     else:
         threshold = tf.constant(threshold, boxes.dtype)
     merge = _compiled(boxes.dtype, scores.dtype, scores.shape.rank, kinds.dtype, match, weighted)
-    with tf.device("/CPU:0"):  # thousands of small steps in a row: no work for a GPU
+    # Thousands of small steps in a row: no work for a GPU.
+    with tf.device("/CPU:0") if device_pins_are_on() else contextlib.nullcontext():
         boxes, sums, kinds, groups = merge(boxes, scores, kinds, threshold)
     sums = tf.ensure_shape(sums, (None, *scores.shape[1:]))
     extra = () if classes is None else (kinds,)

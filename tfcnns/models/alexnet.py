@@ -13,6 +13,7 @@ from tfcnns.layers import (
     TowerLRN,
     check_devices,
 )
+from tfcnns.models.trunk import trunk
 
 ORDERS = ("paper", "code2012", "caffenet")
 MIDDLE = ("conv3", "conv4", "conv5")
@@ -47,6 +48,7 @@ def alexnet(
     classifier_activation="softmax",
     *,
     include_top=True,
+    pooling=None,
     same_map_norm=False,
     dropout=0.5,
     scale_at_test=False,
@@ -96,6 +98,8 @@ def alexnet(
             rounded to a whole number for each tower.
         classifier_activation: "softmax", or None for the logits.
         include_top: False ends the net after pool5.
+        pooling: what becomes of pool5 then: None for its maps, "avg" or "max" for the mean or the
+            maximum of each, as in keras.applications.
         same_map_norm: whether norm2 is followed by `SameMapNorm`, as in the 2012 code.
         dropout: fraction of fc6 and fc7 dropped in training.
         scale_at_test: how dropout keeps the mean. False: what is kept is divided by 1 - dropout in
@@ -117,10 +121,10 @@ def alexnet(
         passes between the layers from conv1 to pool5.
 
     Raises:
-        ValueError: an unknown `order`, `drop` or `initializers`, an input that is too small or of
-            unknown size, a width that is not positive, `devices` for one tower only, under a
-            tf.distribute strategy or (`MissingDevice`) that don't exist, and layers that the
-            towers can't share evenly.
+        ValueError: an unknown `order`, `drop`, `pooling` or `initializers`, an input that is too
+            small or of unknown size, a width that is not positive, `devices` for one tower only,
+            under a tf.distribute strategy or (`MissingDevice`) that don't exist, and layers that
+            the towers can't share evenly.
 
     Differs from the paper: the input is 227x227 (the text's 224x224 needs zeros that it doesn't
     mention); dropout is scaled in training unless `scale_at_test`; fc8, which lay on one of the
@@ -221,7 +225,7 @@ def alexnet(
         x = conv(x, 5, 3, padding="valid" if less_padding else "same")  # (N, 13, 13, 256)
     x = pool(x, 5)  # (N, 6, 6, 256)
     if not include_top:
-        return keras.Model(inputs, x, name=name)
+        return trunk(inputs, x, pooling, name)
 
     x = keras.layers.Flatten(name="flatten")(x)  # (N, 9216)
     for n in (6, 7):

@@ -3,6 +3,7 @@
 import keras
 
 from tfcnns.layers import LRN, CeilAveragePooling2D, CeilMaxPooling2D, LocalConv, SameMapNorm
+from tfcnns.models.trunk import trunk
 
 NETS = ("18pct", "13pct", "11pct")
 
@@ -16,6 +17,8 @@ def alexnet_cifar10(
     classes=10,
     width=1.0,
     classifier_activation="softmax",
+    include_top=True,
+    pooling=None,
     preprocessing=(),
     name=None,
 ):
@@ -45,6 +48,8 @@ def alexnet_cifar10(
         classes: number of classes.
         width: factor on the number of maps, for small tests.
         classifier_activation: "softmax", or None for the logits.
+        include_top: False ends the net after local4 ("18pct": pool3).
+        pooling: of the last maps then: None, "avg" or "max", as in keras.applications.
         preprocessing: layers applied to the input first, so that they are saved with it.
         name: the model's name; None for alexnet_cifar10_NET.
 
@@ -55,7 +60,7 @@ def alexnet_cifar10(
         image of the training set.
 
     Raises:
-        ValueError: for an unknown `net` and a width that is not positive.
+        ValueError: for an unknown `net` or `pooling` and a width that is not positive.
 
     Differs from the paper: nothing that it tells. From the authors' files: in "18pct" the ReLU
     comes before the first max-pool, not after it, which gives the same.
@@ -108,7 +113,10 @@ def alexnet_cifar10(
         x = CeilMaxPooling2D(3, 2, name="pool2")(x)  # (N, 6, 6, 64)
         x = local(x, 3, 64 if net == "11pct" else 32)  # (N, 6, 6, 64)
         x = local(x, 4, 32)  # (N, 6, 6, 32)
+    name = name or f"alexnet_cifar10_{net}"
+    if not include_top:
+        return trunk(inputs, x, pooling, name)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(classes, kernel_initializer=normal(0.01), name="fc10")(x)  # (N, classes)
     outputs = keras.layers.Activation(classifier_activation, name="classifier", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name=name or f"alexnet_cifar10_{net}")
+    return keras.Model(inputs, outputs, name=name)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 
 from tfcnns.layers import CeilMaxPooling2D, MaxoutConv, MaxoutDense, ScaledDropout
+from tfcnns.models.trunk import trunk
 
 
 class Conv(NamedTuple):
@@ -43,6 +44,8 @@ def maxout(
     dropout=0.5,
     irange=0.005,
     classifier_activation="softmax",
+    include_top=True,
+    pooling=None,
     preprocessing=(),
     name="maxout",
 ):
@@ -64,6 +67,9 @@ def maxout(
             is divided by 1 - dropout.
         irange: weights start uniform between -irange and irange, biases at 0.
         classifier_activation: "softmax", or None for the logits.
+        include_top: False ends the net after the last pool, or with no `convs` after the last
+            dense layer.
+        pooling: of the last pool's maps then: None, "avg" or "max", as in keras.applications.
         preprocessing: layers applied to the input first, so that they are saved with it.
         name: the model's name.
 
@@ -74,7 +80,8 @@ def maxout(
         and softmax is y. Kernels have `keras.constraints.MaxNorm`s, applied after each update.
 
     Raises:
-        ValueError: a width that is not positive, and an input too small for the kernels.
+        ValueError: a width that is not positive, an unknown `pooling`, and an input too small for
+            the kernels.
 
     Differs from the paper: nothing, with the authors' tables.
     """
@@ -88,6 +95,7 @@ def maxout(
     x = inputs  # (N, H, W, C)
     for layer in preprocessing:
         x = layer(x)
+    features = x
     x = ScaledDropout(input_dropout, name="drop0")(x)
 
     # What follows a pool or a dense layer is always the next layer's weights: drop their input.
@@ -103,19 +111,23 @@ def maxout(
             kernel_constraint=keras.constraints.MaxNorm(conv.norm, axis=[0, 1, 2]),
             name=f"conv{i}",
         )(x)
-        x = CeilMaxPooling2D(conv.pool, conv.stride, name=f"pool{i}")(x)  # (N, h, w, filters)
-        x = keras.layers.Dropout(dropout, name=f"drop{i}")(x)
+        features = CeilMaxPooling2D(conv.pool, conv.stride, name=f"pool{i}")(x)
+        x = keras.layers.Dropout(dropout, name=f"drop{i}")(features)  # (N, h, w, filters)
+    if convs and not include_top:
+        return trunk(inputs, features, pooling, name)
 
     x = keras.layers.Flatten(name="flatten")(x)  # (N, h * w * filters)
     for i, fc in enumerate((Dense(*fc) for fc in dense), start=1):
-        x = MaxoutDense(
+        features = MaxoutDense(
             max(1, round(width * fc.units)),
             fc.pieces,
             kernel_initializer=uniform(),
             kernel_constraint=keras.constraints.MaxNorm(fc.norm, axis=0),
             name=f"fc{i}" if len(dense) > 1 else "fc",
         )(x)  # (N, units)
-        x = keras.layers.Dropout(dropout, name=f"drop{len(convs) + i}")(x)
+        x = keras.layers.Dropout(dropout, name=f"drop{len(convs) + i}")(features)
+    if not include_top:
+        return trunk(inputs, features, pooling, name)
 
     outputs = keras.layers.Dense(
         classes,
@@ -138,8 +150,8 @@ def maxout_mnist_pi(input_shape=(28, 28, 1), classes=10, *, name="maxout_mnist_p
         input_shape: of one image; any, as it is flattened.
         classes: number of classes.
         name: the model's name.
-        **kwargs: width, input_dropout, dropout, irange, classifier_activation, preprocessing, as
-            in `maxout`. The paper's pixels are in [0, 1].
+        **kwargs: width, input_dropout, dropout, irange, classifier_activation, include_top,
+            pooling, preprocessing, as in `maxout`. The paper's pixels are in [0, 1].
 
     Returns:
         A `keras.Model`, (N, *input_shape) -> (N, classes).
@@ -164,8 +176,8 @@ def maxout_mnist(
         untied_bias: a bias for every map and position, as in the authors' file; False gives one
             a map, and 418,714 parameters.
         name: the model's name.
-        **kwargs: width, input_dropout, dropout, irange, classifier_activation, preprocessing, as
-            in `maxout`. The paper's pixels are in [0, 1].
+        **kwargs: width, input_dropout, dropout, irange, classifier_activation, include_top,
+            pooling, preprocessing, as in `maxout`. The paper's pixels are in [0, 1].
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -199,7 +211,7 @@ def maxout_cifar10(input_shape=(32, 32, 3), classes=10, *, name="maxout_cifar10"
         classes: number of classes.
         name: the model's name.
         **kwargs: width, untied_bias, input_dropout, dropout, irange, classifier_activation,
-            preprocessing, as in `maxout`. The paper's preprocessing is
+            include_top, pooling, preprocessing, as in `maxout`. The paper's preprocessing is
             `GlobalContrastNormalization` (norm 55), then `ZCAWhitening`; shifts and flips act on
             images that are whitened already, so that with them it belongs before the model.
 
@@ -243,7 +255,7 @@ def maxout_svhn(input_shape=(32, 32, 3), classes=10, *, name="maxout_svhn", **kw
         classes: number of classes.
         name: the model's name.
         **kwargs: width, untied_bias, input_dropout, dropout, irange, classifier_activation,
-            preprocessing, as in `maxout`. The paper's preprocessing is
+            include_top, pooling, preprocessing, as in `maxout`. The paper's preprocessing is
             `GlobalContrastNormalization(1)`, then `LocalContrastNormalization`.
 
     Returns:

@@ -7,6 +7,7 @@ are the class scores: there is no dense layer.
 import keras
 
 from tfcnns.layers import CeilAveragePooling2D, CeilMaxPooling2D, MLPConv
+from tfcnns.models.trunk import trunk
 
 POOLS = {"max": CeilMaxPooling2D, "average": CeilAveragePooling2D}
 TOPS = ("gap", "fc", "fc_dropout")
@@ -24,6 +25,8 @@ def nin(
     top="gap",
     last_activation="relu",
     classifier_activation="softmax",
+    include_top=True,
+    pooling=None,
     kernel_initializer="glorot_uniform",
     preprocessing=(),
     name="nin",
@@ -52,6 +55,9 @@ def nin(
             small nets learn more safely without it (None), since a rectified map that
             is zero everywhere gets no gradient.
         classifier_activation: "softmax", or None for the scores themselves.
+        include_top: False ends the net after the last pool: the last mlpconv, whose maps are the
+            classes, belongs to the top.
+        pooling: of that pool's maps then: None, "avg" or "max", as in keras.applications.
         kernel_initializer: one for all kernels, or a sequence with one for each stage; in it,
             one for all layers of the stage, or a sequence with one each. The dense layer of
             "fc" takes the very last.
@@ -64,8 +70,8 @@ def nin(
         other tops, flatten, drop_fc (in "fc_dropout") and fc stand in the place of gap.
 
     Raises:
-        ValueError: a sequence that has not one item for each stage, an unknown `pools` or
-            `top`, and a dense layer on an input of unknown size.
+        ValueError: a sequence that has not one item for each stage, an unknown `pools`, `pooling`
+            or `top`, and a dense layer on an input of unknown size.
 
     Differs from the paper: nothing, with the default arguments. (In training dropout divides by
     1 - rate, as Caffe's does; the authors' own code multiplied by 1 - rate at test instead.)
@@ -95,8 +101,11 @@ def nin(
     x = inputs
     for layer in preprocessing:
         x = layer(x)
+    features = x
     for i in range(last):
         stage = i + 1
+        if stage == last and not include_top:
+            return trunk(inputs, features, pooling, name)
         x = MLPConv(
             mlpconvs[i],
             kernel_sizes[i],
@@ -107,7 +116,7 @@ def nin(
             name=f"mlpconv{stage}",
         )(x)
         if stage < last:
-            x = POOLS[pools[i]](3, 2, name=f"pool{stage}")(x)
+            x = features = POOLS[pools[i]](3, 2, name=f"pool{stage}")(x)
             if dropout[i] is not None:
                 x = keras.layers.Dropout(dropout[i], name=f"drop{stage}")(x)
     # (N, h, w, classes)
@@ -148,9 +157,9 @@ def nin_cifar10(
         pool2: "max", or "average" for the authors' later net in the Caffe model zoo.
         kernel_initializer: as in `nin`; None for the authors' normal distribution, std 0.05.
         name: the model's name.
-        **kwargs: dropout, top, last_activation, classifier_activation, preprocessing, as in `nin`.
-            The paper's preprocessing is maxout's: `GlobalContrastNormalization` (norm 55), then
-            `ZCAWhitening`.
+        **kwargs: dropout, top, last_activation, classifier_activation, include_top, pooling,
+            preprocessing, as in `nin`. The paper's preprocessing is maxout's:
+            `GlobalContrastNormalization` (norm 55), then `ZCAWhitening`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -189,8 +198,8 @@ def nin_cifar100(
         kernel_initializer: as in `nin`; None for the authors' normal distributions, std 0.001 in
             the first convolution, 0.01 in the two layers after it, 0.05 in all others.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, preprocessing, as
-            in `nin`. Preprocessing as for `nin_cifar10`.
+        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
+            pooling, preprocessing, as in `nin`. Preprocessing as for `nin_cifar10`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -227,9 +236,9 @@ def nin_svhn(
         width: factor on all widths but the number of classes, for small tests.
         kernel_initializer: as in `nin`; None for the authors' normal distribution, std 0.05.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, preprocessing, as
-            in `nin`. The paper's preprocessing is `LocalContrastNormalization`, after maxout's
-            `GlobalContrastNormalization(1)`.
+        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
+            pooling, preprocessing, as in `nin`. The paper's preprocessing is
+            `LocalContrastNormalization`, after maxout's `GlobalContrastNormalization(1)`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -265,8 +274,8 @@ def nin_mnist(
         width: factor on all widths but the number of classes, for small tests.
         kernel_initializer: as in `nin`; None for the authors' normal distribution, std 0.05.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, preprocessing, as
-            in `nin`.
+        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
+            pooling, preprocessing, as in `nin`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -303,9 +312,9 @@ def nin_imagenet(
         kernel_initializer: as in `nin`; None for the authors' normal distributions, std 0.01 in
             the convolutions of stages 1 and 3 and in the class maps, 0.05 in all others.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, preprocessing, as
-            in `nin`. Dropout stands once, after pool3. The authors subtract the mean of the
-            training set from pixels in 0 to 255.
+        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
+            pooling, preprocessing, as in `nin`. Dropout stands once, after pool3. The
+            authors subtract the mean of the training set from pixels in 0 to 255.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).

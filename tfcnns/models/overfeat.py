@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 
 from tfcnns.layers import BoxRegressor, threshold
+from tfcnns.models.trunk import trunk
 
 PADDINGS = ("same", "valid")
 HEADS = ("classifier", "regressor", "both")
@@ -82,6 +83,8 @@ def overfeat(
     activation="relu",
     dropout=0.5,
     boxes_per_class=False,
+    include_top=True,
+    pooling=None,
     kernel_initializer=None,
     preprocessing=(),
     name=None,
@@ -119,6 +122,8 @@ def overfeat(
         dropout: fraction dropped after each hidden fully connected layer of the classifier.
         boxes_per_class: False for one regressor shared by all classes, which won in the paper;
             True for a last layer with a box of each class.
+        include_top: False ends the net after the last pool, whatever `head` says: the trunk.
+        pooling: of that pool's maps then: None, "avg" or "max", as in keras.applications.
         kernel_initializer: of all kernels; None for the paper's Gaussian of deviation .01,
             "digits" He's.
         preprocessing: layers applied to the input first, so that they are saved with it;
@@ -141,8 +146,8 @@ def overfeat(
         from a classifier to the trunk of a regressor.
 
     Raises:
-        ValueError: for an unknown variant, head or padding, a width that is not positive, and an
-            `input_shape` below the window.
+        ValueError: for an unknown variant, head, padding or pooling, a width that is not positive,
+            and an `input_shape` below the window.
 
     Differs from the paper:
         - Dense layers are convolutions, in training too: 6x6 (fast) and 5x5 without padding, then
@@ -204,6 +209,9 @@ def overfeat(
         )(x)
         if pool:
             x = keras.layers.MaxPooling2D(pool, name=f"pool{i}")(x)
+    name = name or f"overfeat_{variant}"
+    if not include_top:
+        return trunk(inputs, x, pooling, name)
     pooled = x  # (N, h + kernel - 1, w + kernel - 1, filters), with fc's first kernel
 
     outputs = {}
@@ -227,7 +235,7 @@ def overfeat(
         outputs["boxes"] = keras.layers.Activation(None, name="boxes", dtype="float32")(boxes)
     if len(outputs) == 1:
         (outputs,) = outputs.values()
-    return keras.Model(inputs, outputs, name=name or f"overfeat_{variant}")
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _own(initializer):

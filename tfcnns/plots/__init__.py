@@ -1,8 +1,9 @@
 """Pictures of runs: NumPy arrays in, matplotlib figures out.
 
 One plot a file: `curves` (loss and error), `confusion` (which class is taken for which),
-`mistakes` (the worst pictures), `class_maps` (where NIN sees each class). `report` puts
-figures into one HTML page or into PNG and SVG files. This file holds what all of them
+`mistakes` (the worst pictures), `class_maps` (where NIN sees each class), `filters` (of the first
+layer), `nearest` (what the last hidden layer finds alike), `comparison` (curves of several runs).
+`report` puts figures into one HTML page or into PNG and SVG files. This file holds what all of them
 share: size, colours and how a picture is shown.
 
 Figures are drawn on their own Agg canvas, never through pyplot, and under `house_style`,
@@ -27,6 +28,7 @@ DPI = 100
 CHARACTER = 0.078  # inches that a letter of the text takes on average, generously
 # Okabe and Ito's colours, told apart by colour-blind people too.
 BLUE, VERMILLION, ORANGE = "#0072B2", "#D55E00", "#E69F00"
+OKABE_ITO = (BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, "#56B4E9", "#000000")  # on white
 GREY = "#595959"  # the lightest grey that text may have on white (contrast 7:1)
 
 _STYLE = {

@@ -5,15 +5,14 @@ import numpy as np
 from tfcnns.detection import evaluation
 from tfcnns.detection.detect import candidates, scale_maps
 from tfcnns.plots.boxes import plot_scenes, plot_votes
-from tfcnns.plots.curves import plot_curves
 from tfcnns.plots.precision_recall import plot_precision_recall
 from tfcnns.plots.report import save_figures, write_report
-from tfcnns.plots.run_facts import run_facts
+from tfcnns.plots.run_facts import run_facts, run_sections
 
 _SHOWN = 6  # test scenes whose boxes are drawn
 
 
-def write(run, weights="final", links=()):
+def write(run, weights="final", links=(), others=()):
     """Draws a run into RUN/plots and RUN/report.html; returns the page's path.
 
     Args: as for `run_report.write`, which calls this for a detector or a box regressor.
@@ -76,11 +75,7 @@ def write(run, weights="final", links=()):
         facts["Localisation error, five guesses"] = _percent(result["error"])
         facts["Localisation error, one guess"] = _percent(result["top1_error"])
     facts["Test images"] = result["images"]
-    history = run.history()
-    if history:
-        sections.append(
-            ("Learning curves", "The loss after each epoch.", plot_curves(history)),
-        )
+    sections += run_sections(run, model, others)
     save_figures(
         {heading.lower().replace(" ", "_"): f for heading, _, f in sections}, run.path / "plots"
     )

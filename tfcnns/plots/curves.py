@@ -31,21 +31,13 @@ def plot_curves(history):
     """
     if not history:
         raise ValueError(f"history must hold at least one epoch. Received: history={history!r}")
-    loss, error = {}, {}
-    for split, prefix, _ in _SPLITS:
-        loss[split] = _series(history, prefix + "loss")
-        epochs, accuracy = _series(history, prefix + "accuracy")
-        error[split] = epochs, np.maximum(100 * (1 - accuracy), 0)
-    with_error = any(len(epochs) for epochs, _ in error.values())
-    panels = [("Loss", "loss", "{:.3g}", loss)]
-    panels += [("Error", "error in %", "{:.1f} %", error)] if with_error else []
-
     figure = new_figure(4.4)
     summary = []
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (title, unit, form, series) in zip(axes, panels, strict=True):
-        axis.set(title=title, xlabel="epoch", ylabel=unit)
-        _draw(axis, series, form)
+    found = panels(history)
+    axes = figure.subplots(1, len(found), squeeze=False)[0]
+    for axis, (title, unit, form, lines) in zip(axes, found, strict=True):
+        prepare(axis, title, unit)
+        _draw(axis, lines, form)
         _mark_rates(axis, history)
         _, labels = axis.get_legend_handles_labels()
         if labels:
@@ -55,6 +47,33 @@ def plot_curves(history):
     return figure
 
 
+def panels(history):
+    """What is drawn of a history, a tuple for the loss and, if there are accuracies, the error.
+
+    Returns: a list of title, unit, form of a number, and dict of "train" and "validation" to
+        epochs and values, arrays (n,).
+    """
+    loss, error = {}, {}
+    for split, prefix, _ in _SPLITS:
+        loss[split] = _series(history, prefix + "loss")
+        epochs, accuracy = _series(history, prefix + "accuracy")
+        error[split] = epochs, np.maximum(100 * (1 - accuracy), 0)
+    found = [("Loss", "loss", "{:.3g}", loss)]
+    if any(len(epochs) for epochs, _ in error.values()):
+        found.append(("Error", "error in %", "{:.1f} %", error))
+    return found
+
+
+def prepare(axis, title, unit):
+    """Names of an axis of epochs, whole numbers along it, and lines across."""
+    axis.set(title=title, xlabel="epoch", ylabel=unit)
+    axis.set_xmargin(0.03)
+    whole = ticker.MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    axis.xaxis.set_major_locator(whole)
+    axis.grid(axis="y", color="0.9")
+    axis.set_axisbelow(True)
+
+
 def _series(history, key):
     """Epochs and values of the rows that have this key: two arrays (n,)."""
     rows = [(row["epoch"], row[key]) for row in history if row.get(key) not in (None, "")]
@@ -62,24 +81,20 @@ def _series(history, key):
     return pairs[:, 0], pairs[:, 1]
 
 
-def _draw(axis, series, form):
+def _draw(axis, lines, form):
     for split, _, look in _SPLITS:
-        epochs, values = series[split]
+        epochs, values = lines[split]
         if not len(values):
             continue
         shown = np.where(np.isfinite(values), values, np.nan)
         every = max(1, len(values) // 20)  # markers tell lines apart, more would hide them
-        label = f"{split}: {_in_words(epochs, shown, form, split == 'validation')}"
+        label = f"{split}: {in_words(epochs, shown, form, split == 'validation')}"
         axis.plot(epochs, shown, label=label, markersize=4.5, markevery=every, **look)
-    axis.set_xmargin(0.03)
-    whole = ticker.MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-    axis.xaxis.set_major_locator(whole)
-    axis.grid(axis="y", color="0.9")
-    axis.set_axisbelow(True)
-    _choose_scale(axis, np.concatenate([values for _, values in series.values()]))
+    choose_scale(axis, np.concatenate([values for _, values in lines.values()]))
 
 
-def _in_words(epochs, values, form, with_lowest):
+def in_words(epochs, values, form, with_lowest):
+    """The last value of a line and, if asked, its lowest; from where it isn't finite."""
     finite = np.isfinite(values)
     words = []
     if finite[-1]:
@@ -92,7 +107,8 @@ def _in_words(epochs, values, form, with_lowest):
     return ", ".join(words)
 
 
-def _choose_scale(axis, values):
+def choose_scale(axis, values):
+    """Makes the axis of values logarithmic if they span more than a factor of ten."""
     values = values[np.isfinite(values)]
     if not values.size:
         axis.set(xticks=[], yticks=[])

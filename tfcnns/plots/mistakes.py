@@ -5,12 +5,23 @@ import numpy as np
 from . import CHARACTER, as_pictures, house_style, new_figure, short_name, show_picture
 
 
+def worst_mistakes(labels, probabilities, count=16):
+    """Rows of the images that were called something else, the most confident mistake first.
+
+    Args: as for `plot_mistakes`.
+    """
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+
+
 @house_style()
 def plot_mistakes(images, labels, probabilities, class_names, count=16):
     """Pictures that were called something else, the most confident mistake first.
 
     Args:
-        images: (N, h, w), (N, h, w, 1) or (N, h, w, 3), as `as_pictures` takes them.
+        images: (N, h, w), (N, h, w, 1) or (N, h, w, 3), as `as_pictures` takes them, or a dict of
+            row -> image with the `worst_mistakes` at least.
         labels: (N,) true classes, integers.
         probabilities: (N, C), what the model gave each class.
         class_names: C names.
@@ -20,16 +31,15 @@ def plot_mistakes(images, labels, probabilities, class_names, count=16):
         A Figure with one axis a mistake (none if there is none).
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
-    expected = (len(images), len(class_names))
+    expected = (len(labels) if isinstance(images, dict) else len(images), len(class_names))
     if probabilities.shape != expected or labels.shape != expected[:1]:
         raise ValueError(
             f"labels must be {expected[:1]} and probabilities {expected}. "
             f"Received: labels.shape={labels.shape}, probabilities.shape={probabilities.shape}"
         )
-    said = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
+    said, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    worst = worst_mistakes(labels, probabilities, count)
     if not len(worst):
         return _nothing_wrong(len(labels))
 
@@ -46,7 +56,7 @@ def plot_mistakes(images, labels, probabilities, class_names, count=16):
                      "wspace": 0.12, "hspace": 0.6 / side},
     )  # fmt: skip
     captions = []
-    pictures = as_pictures(np.asarray(images)[worst])
+    pictures = as_pictures(np.stack([images[row] for row in worst]))
     for axes, index, picture in zip(grid.flat, worst, pictures, strict=False):
         show_picture(axes, picture)
         true, guess = names[int(labels[index])], names[said[index]]

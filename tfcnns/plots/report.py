@@ -26,7 +26,7 @@ table { border-collapse: collapse; }
 caption { padding-bottom: .35rem; text-align: left; color: var(--soft); }
 th, td { padding: .3rem 1.5rem .3rem 0; border-top: 1px solid var(--line); text-align: left;
   vertical-align: top; font-weight: normal; font-variant-numeric: tabular-nums; }
-th { color: var(--soft); }
+th { color: var(--soft); white-space: nowrap; }
 figure { margin: 0; }
 figure img { display: block; max-width: 100%; height: auto; border-radius: 6px;
   box-shadow: 0 0 0 1px var(--line); }

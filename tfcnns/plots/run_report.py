@@ -2,46 +2,51 @@
 
 import numpy as np
 
+from tfcnns.errors import UserError
 from tfcnns.plots import box_report
 from tfcnns.plots.class_maps import class_maps_model, plot_class_maps
 from tfcnns.plots.confusion import plot_confusion
-from tfcnns.plots.curves import plot_curves
-from tfcnns.plots.mistakes import plot_mistakes
+from tfcnns.plots.mistakes import plot_mistakes, worst_mistakes
+from tfcnns.plots.nearest import hidden_model, nearest, plot_nearest
 from tfcnns.plots.report import save_figures, write_report
-from tfcnns.plots.run_facts import run_facts
+from tfcnns.plots.run_facts import run_facts, run_sections
 from tfcnns.training import evaluation
 
 _SHOWN = 8  # test images whose class maps are drawn
+_QUERIES = 6  # whose nearest are
+_SEARCHED = 2000  # images that those are looked for in, about: their features are held in memory
 
 
-def write(run, weights="final", links=()):
+def write(run, weights="final", links=(), others=()):
     """Draws a classifier's run into RUN/plots and RUN/report.html; returns the page's path.
 
-    The run of a detector or a box regressor is drawn by `box_report`.
+    The run of a detector or a box regressor is drawn by `box_report`. Of the test images only
+    those that are drawn are held in memory.
 
     Args:
         run: a `Run` with the weights asked for.
         weights: "final", "best" or "last", as `Run.load_model` takes them.
         links: (text, address) of other pages, shown at the top.
+        others: `Run`s whose learning curves are drawn beside its own.
     """
     if hasattr(run.recipe, "detector") and run.recipe.detector(run.config):
-        return box_report.write(run, weights, links)
-    model = run.load_model(weights)
+        return box_report.write(run, weights, links, others)
     dataset = run.recipe.data(run.config, "test", 0, 1)
+    if dataset is None:
+        raise UserError(f"recipe {run.name} has no test data to draw pictures of")
+    model = run.load_model(weights)
     labels, probabilities = evaluation.predict(model, dataset)
     result = evaluation.measure(labels, probabilities)
-    images = np.concatenate([np.asarray(batch[0]) for batch in dataset])
     names = run.config.get("class_names") or [str(c) for c in range(probabilities.shape[1])]
-    history = run.history()
-    sections = []
-    if history:
-        sections.append(
-            (
-                "Learning curves",
-                "Loss and error after each epoch, on the training and the validation images.",
-                plot_curves(history),
-            )
-        )
+    some = _one_of_each(labels, _SHOWN)
+    queries, near, distances = _alike(model, dataset, labels)
+    drawn = {*some, *worst_mistakes(labels, probabilities), *queries, *near.ravel()}
+    images = images_at(dataset, drawn)
+
+    def pictures(rows):
+        return np.stack([images[row] for row in np.ravel(rows)])
+
+    sections = run_sections(run, model, others)
     sections += [
         (
             "Confusion matrix",
@@ -56,14 +61,25 @@ def write(run, weights="final", links=()):
     ]
     maps_model = class_maps_model(model)
     if maps_model is not None:
-        some = _one_of_each(labels, _SHOWN)
-        maps = maps_model.predict_on_batch(images[some])
+        maps = maps_model.predict_on_batch(pictures(some))
         sections.append(
             (
                 "Class maps",
                 "The last feature maps before global average pooling, one a class: where in "
                 "the image the network sees it.",
-                plot_class_maps(images[some], maps, labels[some], probabilities[some], names),
+                plot_class_maps(pictures(some), maps, labels[some], probabilities[some], names),
+            )
+        )
+    if near.size:
+        own, shape = pictures(queries), near.shape
+        others_of = pictures(near).reshape(*shape, *own.shape[1:])
+        sections.append(
+            (
+                "Nearest images",
+                "Test images and those whose features in the last hidden layer are nearest, as "
+                "in AlexNet's figure 4, which looks among the training images. What lies close "
+                "is what the network takes for alike, whatever the pixels say.",
+                plot_nearest(own, others_of, distances, labels[queries], labels[near], names),
             )
         )
     save_figures(
@@ -87,3 +103,27 @@ def _one_of_each(labels, count):
         seen[label] = seen.get(label, 0) + 1
         keys.append((seen[label], label))
     return sorted(range(len(labels)), key=keys.__getitem__)[:count]
+
+
+def _alike(model, dataset, labels):
+    """Some images, (n,), their nearest (n, k) and the distances (n, k); all empty without a
+    hidden layer."""
+    hidden = hidden_model(model)
+    if hidden is None:
+        return np.empty(0, int), np.empty((0, 0), int), np.empty((0, 0))
+    batches = -(-_SEARCHED // len(next(iter(dataset))[1]))
+    _, features = evaluation.predict(hidden, dataset.take(batches))
+    queries = _one_of_each(labels[: len(features)], _QUERIES)
+    return np.array(queries), *nearest(features, queries)
+
+
+def images_at(dataset, rows):
+    """{row: image} for some rows of a dataset of (images, labels); of ten crops the centre."""
+    found, first = {}, 0
+    for images, *_ in dataset:
+        for row in rows:
+            if first <= row < first + len(images):
+                image = np.asarray(images[row - first])
+                found[row] = image[len(image) // 2 - 1] if image.ndim == 4 else image
+        first += len(images)
+    return found
