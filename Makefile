@@ -8,7 +8,7 @@ install := $(python) -m pip install --disable-pip-version-check --quiet --quiet 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test test-slow coverage bench bench-digits bench-overfeat lint format clean
+.PHONY: help venv demo test test-slow coverage bench bench-digits bench-overfeat bench-scaling lint format clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [ARGS='-k lrn', for pytest]"
@@ -27,6 +27,10 @@ demo: $(VENV)/.base ## train a small Network in Network and OverFeat on real dig
 	$(python) -m tfcnns.evaluate --run=runs/demo-detector
 	$(python) -m tfcnns.plot --run=runs/demo-detector
 	$(python) -m tfcnns.plot --run=runs/demo --link=runs/demo-detector
+	$(python) -m tfcnns.export --run=runs/demo --out=runs/demo-export
+	$(python) -m tfcnns.export --run=runs/demo-detector --out=runs/demo-detector-export
+	@echo "Ask the export about an image, with TensorFlow alone:"
+	@echo "  $(python) examples/ask_export.py runs/demo-detector-export [photo.jpg]"
 	@echo "Open runs/demo/report.html in a browser; everything else about the run lies beside it."
 
 test: $(VENV)/.test lint ## ruff, then the fast tests
@@ -43,6 +47,9 @@ bench-digits: $(VENV)/.base ## test error of recipes/nin_digits: mean and spread
 
 bench-overfeat: $(VENV)/.base ## localisation error and mAP of recipes/overfeat_digits over three seeds
 	$(python) benchmarks/overfeat_digits.py
+
+bench-scaling: $(VENV)/.base ## images a second of two workers against one, and what is lost where
+	$(python) benchmarks/scaling.py
 
 bench: $(VENV)/.all ## speed of the layers against stock Keras and torch
 	$(python) benchmarks/layers.py

@@ -30,6 +30,7 @@ TEST = [
     "pytest-cov>=6.0",
     "ruff>=0.14",
     "jax>=0.7",
+    "pydot>=3.0",
     "setuptools>=70.1",
     "pip>=23.1",
 ]
@@ -84,6 +85,7 @@ setup(
     packages=[
         "tfcnns",
         "tfcnns.detection",
+        "tfcnns.export",
         "tfcnns.layers",
         "tfcnns.models",
         "tfcnns.pipelines",
@@ -97,6 +99,7 @@ setup(
             "tfcnns-detect = tfcnns.detect:run",
             "tfcnns-data-service = tfcnns.data_service:run",
             "tfcnns-evaluate = tfcnns.evaluate:run",
+            "tfcnns-export = tfcnns.export.__main__:run",
             "tfcnns-features = tfcnns.features:run",
             "tfcnns-launch = tfcnns.launch:run",
             "tfcnns-plot = tfcnns.plot:run",

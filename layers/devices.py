@@ -29,6 +29,11 @@ def device_pins(on):
         _pins = before
 
 
+def device_pins_are_on():
+    """Whether names of devices are used now."""
+    return _pins
+
+
 def check_devices(devices):
     """Refuses devices that don't exist, and any beside a tf.distribute strategy.
 

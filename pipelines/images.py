@@ -40,12 +40,7 @@ def read_image(path, height, width, channels=3, fit="crop", background=255, max_
         raise UserError(f"fit must be one of {', '.join(FITS)}. Received: fit={fit!r}")
     if height < 1 or width < 1:
         raise UserError(f"height and width must be at least 1. Received: {height}, {width}")
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise UserError(f"can't read image {path}: {error.strerror}") from error
-    image = decode(data, path, channels, background, max_pixels)
+    image = decode(read_bytes(path), path, channels, background, max_pixels)
     if fit == "stretch":
         return resize(image, height, width).numpy()
     ratios = (height, image.shape[0]), (width, image.shape[1])
@@ -64,6 +59,15 @@ def read_image(path, height, width, channels=3, fit="crop", background=255, max_
     top, left = (height - scaled_height) // 2, (width - scaled_width) // 2
     result[top : top + scaled_height, left : left + scaled_width] = image
     return result
+
+
+def read_bytes(path):
+    """The bytes of a file; raises UserError, naming it, if it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(f"can't read image {path}: {error.strerror}") from error
 
 
 def read_centre(path, height, width, channels=3, short_side=None, **options):

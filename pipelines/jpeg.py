@@ -8,15 +8,17 @@ training sees what `predict` and `images.read_image` see, and errors name the fi
 below a crop isn't read, and goes unnoticed until a crop shows it.
 
 Every function takes `Encoded` bytes or an array, uint8 (H, W, C), so that a recipe for
-photographs runs on digits too. All are meant for tf.data.
+photographs runs on digits too, and `Served` bytes, so that an exported graph sees what it was
+tested on. All are meant for tf.data, or for that graph.
 """
 
 import os
 
 import tensorflow as tf
 
-from . import images, transforms
+from . import images, served, transforms
 from .attempt import attempt
+from .served import Served
 from .source import Encoded
 from .windows import sample, source_box
 
@@ -32,7 +34,7 @@ def random_crop(image, size, seed, *, short_side=256, square=False):
     """A (size, size, C) piece, uint8, anywhere in the image scaled to `short_side`.
 
     Args:
-        image: `Encoded`, or uint8 (H, W, C).
+        image: `Encoded`, `Served`, or uint8 (H, W, C).
         size: side of the piece in pixels, at most `short_side`.
         seed: int32 (2,).
         short_side: shorter side of the scaled image in pixels.
@@ -49,41 +51,73 @@ def random_crop(image, size, seed, *, short_side=256, square=False):
             return margin + transforms.random_offset([short_side - size] * 2, seed)
         return transforms.random_offset(resized - size, seed)
 
-    return _crop(image, size, short_side, corner)
+    return _crop(image, size, _short_side(size, short_side), corner)
 
 
 def center_crop(image, size, *, short_side=256):
     """The middle (size, size, C), uint8, of the image scaled to `short_side`."""
-    return _crop(image, size, short_side, lambda resized: (resized - size) // 2)
+    return _crop(image, size, _short_side(size, short_side), lambda resized: (resized - size) // 2)
 
 
-def decode(image):
-    """The whole image, uint8 (H, W, C), upright; H and W are unknown before it runs."""
+def cover(image, size, channels=3):
+    """The middle (*size, C), uint8, of the image scaled to just cover it; itself if it does.
+
+    Args:
+        image: as in `random_crop`.
+        size: rows and columns, a pair.
+        channels: of encoded images, 3 or, for grey, 1; an array keeps its own.
+    """
+    size = tuple(size)
+
+    def resized(shape):
+        return transforms.cover_shape(shape, size)
+
+    if not isinstance(image, (Encoded, Served)) and tuple(image.shape[:2]) == size:
+        return tf.convert_to_tensor(image)
+    return _crop(image, size, resized, lambda resized: (resized - size) // 2, channels)
+
+
+def decode(image, channels=3):
+    """The whole image, uint8 (H, W, C); H and W are unknown before it runs.
+
+    image, channels: as in `cover`. `Encoded` photographs come out upright.
+    """
+    grey = _grey if channels == 1 else tf.identity
+    if isinstance(image, Served):
+        return grey(
+            served.by_kind(
+                image, lambda data, _: tf.io.decode_jpeg(data, channels=3), served.decode_png
+            )
+        )
     if not isinstance(image, Encoded):
         return tf.convert_to_tensor(image)
 
     def plain(data, name):
-        _check(data)
+        data, _ = _checked(data)
         return tf.io.decode_jpeg(data, channels=3)
 
-    return attempt(plain, _decode_any, *image)
+    return grey(attempt(plain, _decode_any, *image))
 
 
-def _crop(image, size, short_side, corner_in):
+def _short_side(size, short_side):
     if size > short_side:
         raise ValueError(f"crop expects size <= {short_side}, the short side. Received: {size}")
+    return lambda shape: transforms.short_side_shape(shape, short_side)
+
+
+def _crop(image, size, resized_shape, corner_in, channels=3):
+    grey = _grey if channels == 1 else tf.identity
 
     def window(shape):
-        resized = transforms.short_side_shape(shape, short_side)
+        resized = resized_shape(shape)
         scale = tf.cast(resized, tf.float32) / tf.cast(shape, tf.float32)
         return scale, corner_in(resized)
 
-    def from_jpeg(data, name):
-        shape = _check(data)
+    def from_jpeg(data, shape):
         scale, corner = window(shape)
         begin, end = source_box(shape, scale, corner, size)
         pixels = tf.io.decode_and_crop_jpeg(data, tf.concat([begin, end - begin], 0), channels=3)
-        return sample(pixels, begin, scale, corner, size)
+        return sample(grey(pixels), begin, scale, corner, size)
 
     def from_pixels(pixels):
         shape = tf.shape(pixels)[:2]
@@ -92,18 +126,30 @@ def _crop(image, size, short_side, corner_in):
         pixels = pixels[begin[0] : end[0], begin[1] : end[1]]
         return sample(pixels, begin, scale, corner, size)
 
+    if isinstance(image, Served):
+        return served.by_kind(
+            image, from_jpeg, lambda data: from_pixels(grey(served.decode_png(data)))
+        )
     if isinstance(image, Encoded):
-        return attempt(from_jpeg, lambda *file: from_pixels(_decode_any(*file)), *image)
+        return attempt(
+            lambda data, name: from_jpeg(*_checked(data)),
+            lambda *file: from_pixels(grey(_decode_any(*file))),
+            *image,
+        )
     return from_pixels(tf.convert_to_tensor(image))
 
 
-def _check(data):
-    """Rows and columns of a JPEG; fails if it isn't one, lies on a side, or is too large."""
+def _checked(data):
+    """A JPEG, and its rows and columns; fails if it is none, lies on a side, or is too large."""
+    data = served.require(served.is_jpeg(data), data, ["no JPEG"])  # the decoder would print it
     shape = tf.io.extract_jpeg_shape(data)[:2]
     lying = tf.strings.regex_full_match(tf.strings.substr(data, 0, EXIF_BYTES), LYING)
-    tf.debugging.Assert(~lying, ["turned by its camera"])
-    tf.debugging.Assert(tf.reduce_prod(tf.cast(shape, tf.int64)) <= images.MAX_PIXELS, ["large"])
-    return shape
+    data = served.require(~lying, data, ["turned by its camera"])
+    return served.require(served.fits(shape), data, ["too large"]), shape
+
+
+def _grey(image):
+    return tf.image.rgb_to_grayscale(image)
 
 
 def _decode_any(data, name):

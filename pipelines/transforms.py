@@ -109,6 +109,14 @@ def short_side_shape(shape, size):
     return tf.cast(tf.round(sides * size / tf.reduce_min(sides)), tf.int32)
 
 
+def cover_shape(shape, size):
+    """int32 (2,): rows and columns of an image of `shape` pixels when it just covers `size`."""
+    sides, wanted = tf.cast(shape, tf.float64), tf.cast(size, tf.float64)
+    axis = tf.argmax(wanted / sides)  # one side becomes as long as wanted, the other longer
+    scaled = tf.round(sides * wanted[axis] / sides[axis])
+    return tf.cast(tf.maximum(scaled, wanted), tf.int32)
+
+
 def _crop(image, size, offset_in):
     image = tf.convert_to_tensor(image)
     height, width = size if isinstance(size, (tuple, list)) else (size, size)

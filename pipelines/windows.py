@@ -16,7 +16,7 @@ def source_box(shape, scale, corner, size):
         shape: int32 (2,), rows and columns of the image.
         scale: float32 (2,), rows and columns of the resized image over those of the image.
         corner: int32 (2,), where in the resized image the window begins.
-        size: rows, and columns, of the window.
+        size: rows and columns of the window, one number or a pair.
 
     Returns: begin and end, int32 (2,), in the image; end is exclusive.
     """
@@ -29,7 +29,7 @@ def source_box(shape, scale, corner, size):
 
 
 def sample(pixels, begin, scale, corner, size):
-    """The window, uint8 (size, size, C), from the pixels of its `source_box`.
+    """The window, uint8 (rows, columns, C), from the pixels of its `source_box`.
 
     pixels: uint8 (h, w, C), the image from `begin` on. The rest as in `source_box`.
     """
@@ -37,7 +37,7 @@ def sample(pixels, begin, scale, corner, size):
     translation = tf.cast(begin, tf.float32) * scale - tf.cast(corner, tf.float32)
     window = tf.raw_ops.ScaleAndTranslate(
         images=pixels[None],
-        size=[size, size],
+        size=size if isinstance(size, tuple) else (size, size),
         scale=scale,
         translation=translation,
         kernel_type="triangle",

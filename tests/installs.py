@@ -17,7 +17,7 @@ LINKS = ("layers", "pipelines")
 TREE = (
     *("setup.py", "pyproject.toml", "MANIFEST.in", "Makefile", ".gitignore", ".ci"),
     *("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
-    *("layers", "pipelines", "tfcnns", "tests", "benchmarks", "docs"),
+    *("layers", "pipelines", "tfcnns", "tests", "benchmarks", "docs", "examples"),
 )
 
 # What a user does first, and where it came from.

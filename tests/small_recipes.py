@@ -35,6 +35,15 @@ def compiled(name, **values):
     return model, recipe.compile(model, config) or [], config
 
 
+def untrained_run(path, recipe, **values):
+    """A run directory as after training, but that nothing was learned; returns its `Run`."""
+    file = recipes.find(str(recipe))
+    run = runs.create_run(path, file, {**runs.load_recipe(file).config(), **values})
+    keras.utils.set_random_seed(0)
+    run.recipe.model(run.config).save(run.path / "model.keras")
+    return run
+
+
 @pytest.fixture
 def no_eigenvectors(monkeypatch):
     """Whitening that doubles its images: no seconds for the eigenvectors of their covariance."""

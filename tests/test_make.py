@@ -66,10 +66,11 @@ def test_make_alone_lists_the_targets(checkout):
 def test_all_that_it_runs_exists():
     source = (installs.ROOT / "Makefile").read_text()
     modules = sorted(set(re.findall(r"-m (tfcnns\.\w+)", source)))
-    files = [f"{module.replace('.', '/')}.py" for module in modules]
-    files += re.findall(r"\(python\) (\S+\.py)", source)
-    assert len(files) == 6
-    assert [name for name in files if not (installs.ROOT / name).is_file()] == []
+    paths = [installs.ROOT / module.replace(".", "/") for module in modules]
+    files = [path / "__main__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
+    files += [installs.ROOT / name for name in re.findall(r"\(python\) (\S+\.py)", source)]
+    assert len(files) == 9
+    assert [file for file in files if not file.is_file()] == []
 
 
 def test_environment_is_built_once_and_refreshed_with_setup_py(checkout):
@@ -97,7 +98,10 @@ def test_demo_needs_the_base_alone_and_trains_two_nets(checkout):
         "python -m tfcnns.evaluate --run=runs/demo-detector",
         "python -m tfcnns.plot --run=runs/demo-detector",
         "python -m tfcnns.plot --run=runs/demo --link=runs/demo-detector",
+        "python -m tfcnns.export --run=runs/demo --out=runs/demo-export",
+        "python -m tfcnns.export --run=runs/demo-detector --out=runs/demo-detector-export",
     ]
+    assert "examples/ask_export.py runs/demo-detector-export" in done.stdout.splitlines()[-2]
     assert "runs/demo/report.html" in done.stdout.splitlines()[-1]
 
 

@@ -1,6 +1,8 @@
 """From a trained run to guesses about image files, and what they can't be made of."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -122,10 +124,23 @@ def test_evaluation_and_report_come_from_the_saved_model(run, capsys):
         assert call(evaluate, f"--run={run}", f"--weights={weights}", "--split=validation") == 0
     assert call(plot, f"--run={run}") == 0
     page = (run / "report.html").read_text()
-    for heading in ("Learning curves", "Confusion matrix", "Worst mistakes", "Class maps"):
-        assert heading in page
+    headings = ["Learning curves", "First filters", "Confusion matrix", "Worst mistakes"]
+    headings += ["Class maps", "Nearest images"]
+    assert re.findall(r"<h2>(.*?)</h2>", page) == headings
     assert f"({result['errors']} of 400 images)" in page
-    assert {p.suffix for p in (run / "plots").iterdir()} == {".png", ".svg"}
+    files = {f"{h.lower().replace(' ', '_')}.{kind}" for h in headings for kind in ("png", "svg")}
+    assert {p.name for p in (run / "plots").iterdir()} == files
+
+
+def test_runs_are_compared(run, tmp_path, capsys):
+    other = shutil.copytree(run, tmp_path / "run")  # a folder of the same name
+    assert call(plot, f"--run={run}", f"--compare={other}") == 0
+    page = (run / "report.html").read_text()
+    assert "<h2>Comparison of runs</h2>" in page
+    assert "run (2): loss last" in page  # in the words that stand for the picture
+    assert (run / "plots" / "comparison_of_runs.svg").exists()
+    assert call(plot, f"--run={run}", *[f"--compare={other}"] * 7) == 2
+    assert capsys.readouterr().err == "error: --compare: expected up to 6 runs, got 7\n"
 
 
 def test_settings_for_one_evaluation(run, capsys):

@@ -27,7 +27,8 @@ def test_the_example_runs_and_learns():
 
 def test_commands_and_links_exist():
     for script in re.findall(r"python -m tfcnns\.(\w+)", README):
-        assert (ROOT / "tfcnns" / f"{script}.py").exists()
+        module = ROOT / "tfcnns" / script
+        assert (module / "__main__.py").exists() or module.with_suffix(".py").exists()
     for link in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (ROOT / link).exists()
     makefile = (ROOT / "Makefile").read_text()
@@ -35,11 +36,14 @@ def test_commands_and_links_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "plot", "features", "detect"])
+@pytest.mark.parametrize(
+    "script", ["train", "evaluate", "predict", "plot", "features", "detect", "export"]
+)
 def test_flags_in_the_readme_are_real(script):
     import importlib
 
-    flags = importlib.import_module(f"tfcnns.{script}").FLAGS
+    module = f"tfcnns.{script}.__main__" if script == "export" else f"tfcnns.{script}"
+    flags = importlib.import_module(module).FLAGS
     for line in re.findall(rf"python -m tfcnns\.{script} (.*)", README):
         for name in re.findall(r"--(\w+)", line):
             assert name in flags

@@ -38,6 +38,7 @@ def test_each_keeps_the_contract(name):
     text = ast.get_docstring(ast.parse(path.read_text()))
     for part in ("Paper:", f"python -m tfcnns.train --recipe={name}", "Cost:", "Expected:"):
         assert part in text
+    assert callable(recipe.view)  # what `predict` and exports see of an image
     assert set(recipe.PAPER) >= {"paper", "table", "number", "parameters"}
     assert recipes.paper(path) == recipe.PAPER
     assert set(config) >= {"epochs", "batch_size", "learning_rate", "seed"}

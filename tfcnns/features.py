@@ -36,8 +36,8 @@ flags.DEFINE_string("out", None, "file to write, ending in .npz", **_own)
 flags.DEFINE_integer(
     "short_side",
     None,
-    "scale an image to this shorter side, then cut its centre out; 256 for ImageNet's nets, "
-    "else just the model's own size",
+    "scale an image to this shorter side in pixels, then cut its centre out; 256 for "
+    "ImageNet's nets, else just the model's own size",
     lower_bound=1,
     **_own,
 )

@@ -4,7 +4,7 @@ import json
 
 from absl import flags
 
-from tfcnns import cli, runs
+from tfcnns import answers, cli, runs
 from tfcnns.errors import UserError
 
 USAGE = """\
@@ -16,13 +16,16 @@ Classifies image files (JPEG, PNG, GIF, BMP; any size, grey, colour or with alph
 FLAGS = cli.new_flags()
 _own = {"flag_values": FLAGS}
 flags.DEFINE_string("run", None, "directory of the run", **_own)
+flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 flags.DEFINE_integer("top", 3, "classes to show for each image", lower_bound=1, **_own)
 flags.DEFINE_boolean("json", False, "print JSON for machines, nothing else", **_own)
+
+_own = cli.themed(FLAGS, "How an image reaches the model")
 flags.DEFINE_enum(
     "fit",
     "crop",
     ["crop", "stretch", "pad"],
-    "how an image gets the model's shape: its centre, squeezed, or whole with a border",
+    "how an image gets the model's shape: as at test, squeezed, or whole with a border",
     **_own,
 )
 flags.DEFINE_integer(
@@ -34,7 +37,6 @@ flags.DEFINE_integer(
     **_own,
 )
 flags.DEFINE_boolean("invert", False, "swap dark and bright: dark ink on white paper", **_own)
-flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
 _BATCH = 32
 
@@ -47,31 +49,37 @@ def main(files):
     run_ = runs.open_run(FLAGS.run)
     cli.start_tensorflow(FLAGS.verbosity)
     model = run_.load_model(FLAGS.weights)
-    names = run_.config.get("class_names")
     results = []
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]
-        scores = model.predict_on_batch(_images(some, model, run_.config))
-        scores = scores.reshape(len(some), -1, scores.shape[-1]).mean(1)  # over any positions
+        scores = answers.class_scores(run_, model, _images(some, model, run_))
+        names = answers.class_names(run_, scores.shape[1])
         results += [guess(f, row, names, FLAGS.top) for f, row in zip(some, scores, strict=True)]
     print(json.dumps(results, indent=2) if FLAGS.json else table(results))
 
 
-def _images(files, model, config):
-    import numpy as np
-
+def _images(files, model, run_):
+    """What the model sees of each file: the recipe's own view, unless flags ask for another."""
     from tfcnns.pipelines import images
 
-    _, height, width, channels = model.input_shape
-    height, width = height or config["size"], width or config["size"]
-    options = {"fit": FLAGS.fit, "background": FLAGS.background}
-    # What the recipe's own test does to an image, unless all of it is asked for.
-    short_side = config.get("short_side") if FLAGS.fit == "crop" else None
-    batch = [
-        images.read_centre(file, height, width, channels, short_side, **options) for file in files
-    ]
-    batch = np.stack(batch)
-    return 255 - batch if FLAGS.invert else batch
+    view, channels, config = answers.view_of(run_), model.input_shape[-1], run_.config
+    if view and FLAGS.fit == "crop" and FLAGS.background == FLAGS["background"].default:
+        seen = answers.views_of_files(view, map(images.read_bytes, files), files)
+    elif view and FLAGS.fit == "crop":
+        decoded = [
+            images.decode(images.read_bytes(file), file, channels, FLAGS.background)
+            for file in files
+        ]
+        seen = [view(image).numpy() for image in decoded]
+    else:
+        height, width = (side or config["size"] for side in model.input_shape[1:3])
+        short_side = config.get("short_side") if FLAGS.fit == "crop" else None
+        options = {"fit": FLAGS.fit, "background": FLAGS.background}
+        seen = [
+            images.read_centre(file, height, width, channels, short_side, **options)
+            for file in files
+        ]
+    return [255 - image for image in seen] if FLAGS.invert else seen
 
 
 def guess(file, scores, names, top):
@@ -79,14 +87,8 @@ def guess(file, scores, names, top):
     order = scores.argsort()[::-1][:top]
     return {
         "file": str(file),
-        "classes": [
-            {"class": _name(c, names), "probability": round(float(scores[c]), 6)} for c in order
-        ],
+        "classes": [{"class": names[c], "probability": round(float(scores[c]), 6)} for c in order],
     }
-
-
-def _name(number, names):
-    return names[number] if names and number < len(names) else str(number)
 
 
 def table(results):

@@ -64,6 +64,19 @@ class Run:
     def finished(self):
         return (self.path / "model.keras").exists()
 
+    @property
+    def training(self):
+        """Whether a process trains here now."""
+        file = self.path / "lock"
+        if not file.exists():
+            return False
+        with open(file) as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def history(self):
         """history.csv as a list of dicts of numbers, one an epoch."""
         file = self.path / "history.csv"

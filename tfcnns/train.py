@@ -21,28 +21,35 @@ Trains a recipe with model.fit.
 """
 
 FLAGS = cli.new_flags()
-_own = {"flag_values": FLAGS}
+_own = cli.themed(FLAGS, "The run")
 flags.DEFINE_string("recipe", None, "name from --list, or path of a Python file", **_own)
 flags.DEFINE_string("out", None, "directory of the run; must be new or empty", **_own)
 flags.DEFINE_boolean("list", False, "show the recipes and the papers' numbers", **_own)
 flags.DEFINE_boolean("overwrite", False, "replace the run in --out", **_own)
 flags.DEFINE_boolean("resume", False, "go on with the run in --out", **_own)
+flags.DEFINE_integer("checkpoint_steps", None, "also save the state after so many steps", **_own)
+flags.DEFINE_float("checkpoint_minutes", 10.0, "also save it after so many minutes", **_own)
+flags.DEFINE_boolean("deterministic", False, "equal runs are equal to the bit; slower", **_own)
+
+_own = cli.themed(FLAGS, "What is trained")
 flags.DEFINE_integer("epochs", None, "passes over the training data; the recipe's own", **_own)
 flags.DEFINE_integer("batch_size", None, "images a step; the recipe's own", **_own)
 flags.DEFINE_integer("seed", None, "decides weights, order and noise; the recipe's own", **_own)
 flags.DEFINE_float("learning_rate", None, "at the start; the recipe's own", **_own)
-flags.DEFINE_multi_string("set", [], "name=value of the recipe's config; repeatable", **_own)
-cli.define_data_flags(FLAGS)
 flags.DEFINE_boolean(
-    "show_placement",
-    False,
-    "show which device holds and works out what; without --out nothing is trained",
-    **_own,
+    "scale_learning_rate", False, "times --batch_size over the recipe's own", **_own
 )
-flags.DEFINE_boolean("deterministic", False, "equal runs are equal to the bit; slower", **_own)
-flags.DEFINE_integer("checkpoint_steps", None, "also save the state after so many steps", **_own)
-flags.DEFINE_float("checkpoint_minutes", 10.0, "also save it after so many minutes", **_own)
+flags.DEFINE_multi_string("set", [], "name=value of the recipe's config; repeatable", **_own)
 
+cli.define_data_flags(FLAGS)
+flags.DEFINE_list(
+    "data_service",
+    [],
+    "grpc://host:port of tf.data services that make the batches",
+    **cli.themed(FLAGS, "Data"),
+)
+
+_own = cli.themed(FLAGS, "Devices and speed")
 flags.DEFINE_enum(
     "strategy",
     "one",
@@ -51,6 +58,12 @@ flags.DEFINE_enum(
     **_own,
 )
 flags.DEFINE_list("devices", [], "such as /GPU:0,/GPU:1; all GPUs, or else the CPUs", **_own)
+flags.DEFINE_boolean(
+    "show_placement",
+    False,
+    "show which device holds and works out what; without --out nothing is trained",
+    **_own,
+)
 flags.DEFINE_enum(
     "precision",
     "float32",
@@ -67,12 +80,6 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer(
     "accumulate", 1, "passes in which each batch goes through memory", lower_bound=1, **_own
-)
-flags.DEFINE_boolean(
-    "scale_learning_rate", False, "times --batch_size over the recipe's own", **_own
-)
-flags.DEFINE_list(
-    "data_service", [], "grpc://host:port of tf.data services that make the batches", **_own
 )
 
 # Flags that a resumed run takes from its start.
@@ -180,7 +187,9 @@ def _prepare(recipe, config, kept, crew, saved=False):
     import keras
 
     from tfcnns.training import compiling, trainer
+    from tfcnns.training.strategies import make_cpus
 
+    make_cpus(config.get("devices") or ())  # of a recipe that puts towers on devices
     kept["xla"] = compiling.choose_way(kept["xla"], crew.strategy)
     trainer.set_seeds(config.get("seed", 0), kept["deterministic"])
     keras.config.set_dtype_policy(kept["precision"])

@@ -12,7 +12,13 @@ and, of one that finds boxes, two more, for `evaluate`, `detect` and `plot`:
     boxes(config, split) -> the `pipelines.source.Source` of whole images with boxes
     detector(config) -> dict of the arguments of `tfcnns.detection.detect` for its model
 
-both of which return None for a config that makes a classifier.
+both of which return None for a config that makes a classifier. Two more, where they are, say
+what an image is to the model at test, in `data`, in `predict` and in an export:
+
+    view(config) -> function of an image, as the functions of `pipelines.jpeg` take it, to the
+        model's input (h, w, C), or several of them (views, h, w, C), whose scores are averaged
+    vote(config) -> dict of the arguments of `tfcnns.detection.multiscale_vote`, which then has
+        the image from `view`; or None
 
 Splits are "train", "validation" (may be None: nothing is held out) and "test". A recipe
 whose config has `first_step` returns for "train" one stream over all `epochs`, from that

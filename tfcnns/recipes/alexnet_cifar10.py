@@ -95,7 +95,7 @@ def data(config, split, worker=0, workers=1):
     images = base.source(config, split)
     if images is None:
         return None
-    augment, size = augmented(config), config["size"]
+    augment, size, see = augmented(config), config["size"], view(config)
 
     def example(index, seed):
         image, label = images.example(index)
@@ -103,13 +103,20 @@ def data(config, split, worker=0, workers=1):
             place, flip = transforms.split(seed, 2)
             image = transforms.random_crop(image, size, place)
             image = transforms.random_flip(image, flip)
-        elif augment and split == "test":
-            image = ten_crops(image, size)
-        elif augment:
+        elif augment and split != "test":
             image = transforms.center_crop(image, size)
+        elif split != "train":
+            image = see(image)
         return image, label
 
     return base.stream(example, len(images), config, split, worker, workers)
+
+
+def view(config):
+    whole = base.view(config)
+    if not augmented(config):
+        return whole
+    return lambda image: ten_crops(whole(image), config["size"])  # (10, size, size, C)
 
 
 def model(config):

@@ -31,6 +31,10 @@ normalisation within each tower, with a fifth of the printed alpha and before th
 ReLU, another one within each map, conv3 to conv5 starting three times as large, and biases that
 learn at twice the rate. Its colour noise is `--set lighting=code`.
 
+`--set "devices=('/GPU:0', '/GPU:1')"` puts each tower on a device of its own, as the paper does
+(docs/placement.md). `--set optimizer=lars --set warmup=5 --batch_size=8192 --learning_rate=10` is
+for batches that SGD can't be scaled to (docs/distributed.md); neither is the paper's.
+
 Differs from the paper: 10,009 of the training images are held out for validation, so that the
 test images decide nothing (`--set split=train+validation` trains on all; it needs `cuts`). The
 mean image and the components are those of 4,096 centre crops spread over the training images, not
@@ -49,12 +53,13 @@ from tfcnns import models
 from tfcnns.errors import UserError
 from tfcnns.layers import MeanImage, PCALighting
 from tfcnns.pipelines import jpeg, transforms
-from tfcnns.pipelines.batches import batches
+from tfcnns.pipelines.batches import batches, steps_per_epoch
 from tfcnns.pipelines.crops import ten_crops
 from tfcnns.pipelines.datasets import open_dataset
 from tfcnns.pipelines.imagenet_classes import imagenet_class_names
+from tfcnns.training.lars import LARS
 from tfcnns.training.paper_sgd import PaperSGD
-from tfcnns.training.schedules import stepped
+from tfcnns.training.schedules import WarmUp, stepped
 from tfcnns.training.watching import DivideOnPlateau
 
 PAPER = {
@@ -70,6 +75,8 @@ def config():
         "epochs": 90,
         "batch_size": 128,
         "learning_rate": 0.01,
+        "optimizer": "sgd",  # or "lars", whose rate is some 1,000 times that of "sgd"
+        "warmup": 0,  # epochs in which the rate rises from 0
         "cuts": (),  # epochs after which the rate is divided by ten; (): when validation stalls
         "patience": 5,  # epochs without a better `monitor` that are a stall
         "monitor": "val_accuracy",
@@ -90,6 +97,7 @@ def config():
         "lighting": "paper",  # colour noise: "paper", "code" or "none"
         "form": "paper",  # of the net: "paper" or "code2012"
         "towers": 2,
+        "devices": None,  # for each tower one, such as ("/GPU:0", "/GPU:1")
         "half": False,
         "activation": "relu",
         "lrn": True,
@@ -105,12 +113,12 @@ def data(config, split, worker=0, workers=1):
     images = source(config, split)
     if images is None:
         return None
-    view = views(config, split)
+    see = views(config, split)
 
     def example(index, seed):
         image, label = images.example(index)
         if split != "train":
-            return view(image), label
+            return see(image), label
         crop, flip = transforms.split(seed, 2)
         image = jpeg.random_crop(
             image, config["size"], crop, short_side=config["short_side"], square=True
@@ -118,6 +126,10 @@ def data(config, split, worker=0, workers=1):
         return transforms.random_flip(image, flip), label
 
     return stream(example, len(images), config, split, worker, workers)
+
+
+def view(config):
+    return views(config, "test")
 
 
 def model(config):
@@ -128,6 +140,7 @@ def model(config):
         (config["size"], config["size"], 3),
         config["classes"],
         towers=config["towers"],
+        devices=devices(config),
         half=config["half"],
         activation=config["activation"],
         lrn=config["lrn"] and ({"alpha": 2e-5} if code else True),
@@ -146,21 +159,57 @@ def model(config):
 
 def compile(model, config):
     model.compile(
-        PaperSGD(
-            config["learning_rate"],
-            momentum=config["momentum"],
-            weight_decay=config["weight_decay"],
-            multipliers={"bias": 2.0} if config["form"] == "code2012" else None,
-        ),
+        optimizer(config),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5_accuracy")],
     )
+    rises = []
+    if config["warmup"]:
+        steps = steps_per_epoch(len(source(config, "train")), config["batch_size"])
+        rises = [WarmUp(config["learning_rate"], config["warmup"] * steps)]
     if config["cuts"]:
+        if min(config["cuts"]) <= config["warmup"]:
+            raise UserError(f"cuts={config['cuts']}: the first is within warmup={config['warmup']}")
         rate = stepped(config["learning_rate"], config["cuts"], 0.1)
-        return [keras.callbacks.LearningRateScheduler(rate)]
+        return [keras.callbacks.LearningRateScheduler(rate), *rises]
     if "validation" in config["split"]:
         raise UserError(f"split={config['split']} holds nothing out that can stall: set cuts")
-    return [DivideOnPlateau(config["monitor"], patience=config["patience"], cuts=3, stop=True)]
+    stall = DivideOnPlateau(config["monitor"], patience=config["patience"], cuts=3, stop=True)
+    return [stall, *rises]
+
+
+def optimizer(config):
+    rate = config["learning_rate"]
+    arguments = {"momentum": config["momentum"], "weight_decay": config["weight_decay"]}
+    multiplier = 2.0 if config["form"] == "code2012" else 1.0  # of biases
+    if config["optimizer"] == "sgd":
+        return PaperSGD(rate, multipliers={"bias": multiplier}, **arguments)
+    if config["optimizer"] != "lars":
+        raise UserError(f"optimizer must be sgd or lars. Received: {config['optimizer']!r}")
+    if rate <= 0.01:
+        raise UserError(
+            f"optimizer=lars multiplies the rate by 0.001 |w| / |g|. Received: learning_rate={rate}"
+            "; try 10"
+        )
+    # No layer here is normalised over the batch: biases stay at rates like those of "sgd".
+    return LARS(rate, trust=0.001, multipliers={"bias": 0.001 * multiplier}, **arguments)
+
+
+def devices(config):
+    """The towers' devices, or None."""
+    chosen, towers = config["devices"], 1 if config["half"] else config["towers"]
+    if chosen is None:
+        return None
+    if towers == 1:
+        raise UserError(f"one tower needs no devices: leave out half, towers or devices={chosen!r}")
+    if not isinstance(chosen, tuple) or len(chosen) != towers:
+        raise UserError(f"devices must be a tuple of {towers} names. Received: devices={chosen!r}")
+    if tf.distribute.has_strategy():
+        raise UserError(
+            "devices hold a tower each, and a strategy's a whole net each: leave out --strategy "
+            f"and --devices, or devices={chosen!r}"
+        )
+    return chosen
 
 
 def source(config, split):

@@ -36,6 +36,8 @@ PAPER = {
     "parameters": 16_247_830,
 }
 
+view = nin_cifar10.view
+
 
 def config():
     return {

@@ -26,7 +26,7 @@ PAPER = {
     "parameters": 16_292_920,
 }
 
-data, compile = base.data, base.compile
+data, view, compile = base.data, base.view, base.compile
 
 
 def config():

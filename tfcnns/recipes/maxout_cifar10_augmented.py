@@ -29,7 +29,7 @@ PAPER = {
     "parameters": 16_247_830,
 }
 
-data, compile = base.data, base.compile
+data, view, compile = base.data, base.view, base.compile
 
 
 def config():

@@ -28,7 +28,7 @@ PAPER = {
     "parameters": 471_994,
 }
 
-data = base.data
+data, view = base.data, base.view
 
 
 def config():

@@ -37,6 +37,8 @@ PAPER = {
     "parameters": 1_233_610,
 }
 
+view = nin_cifar10.view
+
 
 def config():
     return {

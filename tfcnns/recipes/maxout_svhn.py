@@ -38,7 +38,7 @@ PAPER = {
     "parameters": 10_461_050,
 }
 
-data = nin_cifar10.data
+data, view = nin_cifar10.data, nin_cifar10.view
 
 
 def config():

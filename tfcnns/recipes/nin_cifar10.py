@@ -27,6 +27,7 @@ import keras
 from tfcnns import models
 from tfcnns.errors import UserError
 from tfcnns.layers import GlobalContrastNormalization, ZCAWhitening
+from tfcnns.pipelines import jpeg
 from tfcnns.pipelines.batches import batches
 from tfcnns.pipelines.datasets import open_dataset
 from tfcnns.training.paper_sgd import PaperSGD
@@ -71,7 +72,18 @@ def data(config, split, worker=0, workers=1):
     images = source(config, split)
     if images is None:
         return None
-    return stream(lambda i, seed: images.example(i), len(images), config, split, worker, workers)
+    see = view(config)
+
+    def example(index, seed):
+        image, label = images.example(index)
+        return (image if split == "train" else see(image)), label
+
+    return stream(example, len(images), config, split, worker, workers)
+
+
+def view(config):
+    *size, channels = config["input_shape"]
+    return lambda image: jpeg.cover(image, size, channels)
 
 
 def model(config):

@@ -34,7 +34,7 @@ NAMES = """
 """
 CLASS_NAMES = tuple(NAMES.split())
 
-data = base.data
+data, view = base.data, base.view
 
 
 def config():

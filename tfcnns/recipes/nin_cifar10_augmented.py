@@ -25,7 +25,7 @@ PAPER = {
     "parameters": 966_986,
 }
 
-data, compile = base.data, base.compile
+data, view, compile = base.data, base.view, base.compile
 
 
 def config():

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from tfcnns.models import nin
-from tfcnns.pipelines import digits, transforms
+from tfcnns.pipelines import digits, jpeg, transforms
 from tfcnns.pipelines.batches import batches
 
 PAPER = {
@@ -45,12 +45,13 @@ def config():
 def data(config, split, worker=0, workers=1):
     images, labels = map(tf.constant, digits.load_digits(split, size=config["size"]))
     train = split == "train"
+    see = view(config)
 
     def example(index, seed):
         image = images[index]
         if train:
-            image = transforms.random_shift(image, config["shift"], seed)
-        return image, labels[index]
+            return transforms.random_shift(image, config["shift"], seed), labels[index]
+        return see(image), labels[index]
 
     return batches(
         example,
@@ -63,6 +64,11 @@ def data(config, split, worker=0, workers=1):
         worker=worker,
         workers=workers,
     )
+
+
+def view(config):
+    size = (config["size"], config["size"])
+    return lambda image: jpeg.cover(image, size, channels=1)
 
 
 def model(config):

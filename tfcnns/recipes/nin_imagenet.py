@@ -60,16 +60,22 @@ def data(config, split, worker=0, workers=1):
     if images is None:
         return None
     size, short_side = config["input_shape"][0], config["short_side"]
+    see = view(config)
 
     def example(index, seed):
         image, label = images.example(index)
         if split != "train":
-            return jpeg.center_crop(image, size, short_side=short_side), label
+            return see(image), label
         crop, flip = transforms.split(seed, 2)
         image = jpeg.random_crop(image, size, crop, short_side=short_side, square=True)
         return transforms.random_flip(image, flip), label
 
     return base.stream(example, len(images), config, split, worker, workers)
+
+
+def view(config):
+    size, short_side = config["input_shape"][0], config["short_side"]
+    return lambda image: jpeg.center_crop(image, size, short_side=short_side)
 
 
 def model(config):

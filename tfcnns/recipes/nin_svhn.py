@@ -27,7 +27,7 @@ PAPER = {
     "parameters": 1_986_026,
 }
 
-data, compile = base.data, base.compile
+data, view, compile = base.data, base.view, base.compile
 
 
 def config():

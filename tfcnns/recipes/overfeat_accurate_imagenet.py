@@ -25,7 +25,7 @@ PAPER = {
     "parameters": 144_656_488,
 }
 
-data, compile, vote = base.data, base.compile, base.vote
+data, view, vote, compile = base.data, base.view, base.vote, base.compile
 
 
 def config():

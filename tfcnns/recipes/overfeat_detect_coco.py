@@ -30,7 +30,7 @@ PAPER = {
 }
 
 data, model, compile = base.data, base.model, base.compile
-boxes, detector = base.boxes, base.detector
+boxes, detector, view, vote = base.boxes, base.detector, base.view, base.vote
 
 # COCO's classes in the order of its labels, and the ids that its files give them.
 COCO = [

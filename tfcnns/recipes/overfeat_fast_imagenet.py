@@ -75,7 +75,7 @@ def data(config, split, worker=0, workers=1):
     images = base.source(config, split)
     if images is None:
         return None
-    view = views(config, split)
+    see = views(config, split)
     if split == "test" and vote(config):
         config = {**config, "batch_size": 1}  # whole images, each of its own size
 
@@ -83,12 +83,16 @@ def data(config, split, worker=0, workers=1):
         image, label = images.example(index)
         label = tf.reshape(label, [1, 1])  # of the net's one position
         if split != "train":
-            return view(image), label
+            return see(image), label
         crop, flip = transforms.split(seed, 2)
         image = jpeg.random_crop(image, config["size"], crop, short_side=config["short_side"])
         return transforms.random_flip(image, flip), label
 
     return base.stream(example, len(images), config, split, worker, workers)
+
+
+def view(config):
+    return views(config, "test")
 
 
 def model(config):

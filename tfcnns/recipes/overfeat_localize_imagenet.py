@@ -34,7 +34,7 @@ PAPER = {
 }
 
 data, model, compile = base.data, base.model, base.compile
-boxes, detector = base.boxes, base.detector
+boxes, detector, view, vote = base.boxes, base.detector, base.view, base.vote
 
 
 def config():
