@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from small_recipes import compiled, no_eigenvectors  # noqa: F401
 
+from tfcnns.errors import UserError
 from tfcnns.training.schedules import MomentumRamp
 from tfcnns.training.watching import StopWhenStalled
 
@@ -144,3 +145,13 @@ def test_tops_and_dropout_of_the_papers_comparisons(name):
         assert model.get_layer("mlpconv3").last_activation is getattr(
             keras.activations, activation or "linear"
         )
+
+
+def test_another_initializer_for_all_kernels_of_nin():
+    for initializer, first in ((None, 0.001), ("he_normal", (2 / 75) ** 0.5)):
+        model, _, _ = compiled("nin_cifar100", initializer=initializer, width=0.5)
+        kernel = model.get_layer("mlpconv1").weights[0].numpy()  # of 5 x 5 x 3 inputs
+        assert kernel.std() == pytest.approx(first, rel=0.05)  # 7,200 numbers: 0.8 % is one sigma
+    for wrong in ({"initializer": "henormal"}, {"last_activation": "rellu"}):
+        with pytest.raises(UserError, match=r"must be a name that Keras knows, got (henor|rellu)"):
+            compiled("nin_cifar100", **wrong)

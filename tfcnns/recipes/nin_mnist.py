@@ -14,6 +14,8 @@ constants but no schedule, and nothing tells how they scaled the pixels.
 Not known to train: on the digits (`--set data=digits`, batches of 32 and 64) all class maps were
 dead within 400 updates, with pixels in [0, 1] as with 0 to 255; `nin_cifar10` says what that is.
 With `--set last_activation=None` none died, but 1,000 updates brought the loss no lower either.
+With `--set initializer=he_normal --learning_rate=0.01` it learns them: after 890 updates of 128,
+88 % were right in training, under dropout.
 """
 
 import keras
