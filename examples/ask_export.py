@@ -15,11 +15,11 @@ import tensorflow as tf
 
 
 def main(export, *files):
-    export = pathlib.Path(export)
-    if not (export / "saved_model.pb").exists():
-        versions = [path for path in export.iterdir() if path.name.isdecimal()]
-        export = max(versions, key=lambda path: int(path.name))
+    export = newest(pathlib.Path(export))
     files = files or list((export / "assets.extra").glob("example.*"))
+    for file in files:
+        if not pathlib.Path(file).is_file():
+            sys.exit(f"there is no image file {file}")
     signatures = tf.saved_model.load(export).signatures
     image_bytes = tf.constant([pathlib.Path(file).read_bytes() for file in files])
     if "detect" in signatures:
@@ -29,6 +29,15 @@ def main(export, *files):
         sys.exit(f"{export} takes tensors alone: its recipe has no view(config)")
     else:
         classes(files, signatures["serve_image_bytes"](image_bytes=image_bytes))
+
+
+def newest(export):
+    """The version that answers, `export` itself or the newest in it."""
+    versions = [path for path in export.glob("*") if path.name.isdecimal()]
+    for path in (export, *sorted(versions, key=lambda path: -int(path.name))[:1]):
+        if (path / "saved_model.pb").is_file():
+            return path
+    sys.exit(f"{export} holds no SavedModel, expected an export or a directory of versions")
 
 
 def classes(files, found):
@@ -47,4 +56,9 @@ def boxes(files, found, least_score):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:]) if sys.argv[1:] else sys.exit(__doc__)
+    if not sys.argv[1:] or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except tf.errors.InvalidArgumentError as error:  # of an image; its name stands in the text
+        sys.exit(error.message.partition("\n\t [[")[0].splitlines()[-1])

@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import runpy
+import shutil
 import subprocess
 import sys
 
@@ -12,10 +15,10 @@ from installs import ROOT
 from small_recipes import settings, untrained_run
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tfcnns import answers
+from tfcnns import answers, runs
 from tfcnns.detection import detect
 from tfcnns.export import __main__ as export
-from tfcnns.export import check, endpoints, exporting, samples, to_savedmodel
+from tfcnns.export import card, check, endpoints, exporting, samples, to_savedmodel
 from tfcnns.layers import xla_segments
 from tfcnns.pipelines import images
 from tfcnns.pipelines.digit_scenes import load_digit_scenes
@@ -73,6 +76,23 @@ def test_what_lies_in_a_version(run, exported):
     card = (version / "assets.extra" / "MODEL_CARD.md").read_text()
     for text in ("nin_digits", "Network in Network", "error 1.25 % of 400 images", "limits"):
         assert text in card
+
+
+def test_the_card_has_the_result_of_these_weights_alone(run, tmp_path):
+    run = runs.Run(shutil.copytree(run.path, tmp_path / "run"))
+    model = run.load_model()
+
+    def result_of(exported, **changes):
+        result = {"examples": 400, "error": 0.0125, "split": "test", "epochs": 0, "set": ["seed=3"]}
+        (run.path / "evaluation.json").write_text(json.dumps({**result, **changes}))
+        described = card.describe(run, model, [], 1, exported)
+        return re.search(r"test result \| (.*) \|", card.card(run, model, described))[1]
+
+    whole = "error 1.25 % of 400 images, test split, seed=3"
+    assert result_of("final") == whole
+    assert result_of("best", weights="best") == whole
+    assert "of the final weights not measured" in result_of("final", weights="best")
+    assert result_of("final", epochs=4) == "not measured since epoch 4 of 0"
 
 
 def test_endpoints_have_names_types_and_batches(exported):
@@ -135,6 +155,28 @@ def test_the_example_asks_it_without_this_package(exported, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "assets.extra/example.png: " in done.stdout
     assert "score 0." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "examples/ask_export.py exports/demo"),
+        (["--help"], "examples/ask_export.py exports/demo"),
+        (["nowhere"], "nowhere holds no SavedModel"),
+        (["."], "holds no SavedModel"),
+        (["EXPORT", "no.png"], "no image file no.png"),
+        (["EXPORT", "text.png"], "[image 0 of the batch] [expected a whole JPEG or PNG"),
+    ],
+)
+def test_mistakes_of_who_asks_are_one_line(exported, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.png").write_text("no image")
+    arguments = [argument.replace("EXPORT", str(exported)) for argument in arguments]
+    script = str(ROOT / "examples" / "ask_export.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(script, run_name="__main__")
+    assert said in left.value.code
 
 
 def test_detect_is_this_packages_detect(detector):
@@ -290,7 +332,8 @@ def test_what_needs_python_is_refused(tmp_path, capsys, layer, view, said):
         (["--run=RUN", "--out=RUN/run.json/x"], "can't be written to"),
         (["--run=RUN", "--out=OUT", "--format=h5"], "expects some of savedmodel, tflite, onnx"),
         (["--run=RUN", "--out=OUT", "--format="], "Received: nothing"),
-        (["--run=RUN", "--out=OUT", "--tflite=int4"], "--tflite expects some of float32"),
+        (["--run=RUN", "--out=OUT", "--format=tflite", "--tflite=int4"], "--tflite expects some"),
+        (["--run=RUN", "--out=OUT", "--tflite=int8"], "--format has no tflite"),
         (["--run=RUN", "--out=OUT", "--weights=best"], "has no best.weights.h5"),
         (["--run=RUN", "--out=OUT", "--version=0"], "version"),
     ],

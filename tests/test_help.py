@@ -52,7 +52,8 @@ def test_what_holds_without_a_flag_is_said(name):
     text = " ".join(cli.help_text(module.USAGE, module.FLAGS).split())
     for flag in (module.FLAGS[flag] for flag in module.FLAGS):
         if flag.default not in (None, [], "", False):
-            assert f"(default: {'on' if flag.default is True else flag.default})" in text
+            said = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
+            assert f"(default: {'on' if flag.default is True else said})" in text
 
 
 def test_themes_of_training():
@@ -75,6 +76,7 @@ def test_forms_of_flags():
     flags.DEFINE_enum("way", "a", ["a", "b"], "which way", **own)
     flags.DEFINE_boolean("on", True, "at work", **own)
     flags.DEFINE_multi_string("many", [], "names; repeatable", **own)
+    flags.DEFINE_list("list", ["a", "b"], "letters", **own)
     flags.DEFINE_float("rest", None, "seconds", flag_values=values)
     found = sections(cli.help_text("Does things.", values))
     assert list(found) == ["Flags", "Forms", "In every script"]
@@ -83,4 +85,5 @@ def test_forms_of_flags():
         "  --way=...                a | b: which way (default: a)",
         "  --[no]on                 at work (default: on)",
         "  --many=...               names; repeatable",
+        "  --list=...               letters (default: a,b)",
     ]

@@ -132,6 +132,17 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_page_links_the_files_of_its_figures(tmp_path, drawn):
+    sections = [(name, "See.", figure) for name, figure in drawn.items()]
+    files = save_figures(drawn, tmp_path / "plots")
+    path = write_report(tmp_path / "report.html", "Run", sections, {}, files=files)
+    links = [(a["href"], text) for a, text in Page(path.read_text("utf-8")).all("a")]
+    assert links[len(drawn) :] == [
+        (f"plots/{name}.{kind}", kind.upper()) for name in drawn for kind in ("png", "svg")
+    ]
+    assert all((tmp_path / address).exists() for address, _ in links[len(drawn) :])
+
+
 def test_files_of_figures(tmp_path, drawn):
     paths = save_figures(drawn, tmp_path / "plots")
     expected = [f"{name}.{kind}" for name in drawn for kind in ("png", "svg")]

@@ -118,6 +118,7 @@ def test_evaluation_and_report_come_from_the_saved_model(run, capsys):
     assert "test error" in capsys.readouterr().out
     result = json.loads((run / "evaluation.json").read_text())
     assert result["examples"] == 400
+    assert result["epochs"] == len((run / "history.csv").read_text().splitlines()) - 1
     assert np.sum(result["confusion"]) == 400
     assert np.trace(result["confusion"]) == 400 - result["errors"]
     for weights in ("best", "last"):
@@ -141,6 +142,11 @@ def test_runs_are_compared(run, tmp_path, capsys):
     assert (run / "plots" / "comparison_of_runs.svg").exists()
     assert call(plot, f"--run={run}", *[f"--compare={other}"] * 7) == 2
     assert capsys.readouterr().err == "error: --compare: expected up to 6 runs, got 7\n"
+    assert call(plot, f"--run={run}", f"--compare={run}") == 2
+    assert capsys.readouterr().err == f"error: --compare: {run} is the run itself\n"
+    (other / "history.csv").unlink()
+    assert call(plot, f"--run={run}", f"--compare={other}") == 2
+    assert capsys.readouterr().err == f"error: --compare: {other} has no epoch to draw\n"
 
 
 def test_settings_for_one_evaluation(run, capsys):

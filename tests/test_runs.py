@@ -54,6 +54,31 @@ def test_opening_what_is_no_run_says_so(tmp_path, there):
         runs.open_run(path)
 
 
+MODEL = RECIPE.replace(
+    "def model(config): ...",
+    "from keras import Input, Sequential, layers\n"
+    "def model(config): return Sequential([Input((9,)), layers.Dense(9)])",
+)
+
+
+def test_files_that_are_cut_off_are_named(tmp_path, recipe):
+    recipe.write_text(MODEL)
+    run = make(tmp_path, recipe)
+    model = run.recipe.model(run.config)
+    model.save(run.path / "model.keras")
+    model.save_weights(run.path / "last.weights.h5")
+    run.load_model()
+    run.load_model("last")
+    for name, weights in (("model.keras", "final"), ("last.weights.h5", "last")):
+        file = run.path / name
+        file.write_bytes(file.read_bytes()[:2000])
+        with pytest.raises(UserError, match=f"{name} is damaged"):
+            run.load_model(weights)
+    (run.path / "run.json").write_text('{"recipe": ')
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        runs.open_run(run.path)
+
+
 def test_a_run_is_never_overwritten_unasked(tmp_path, recipe):
     run = make(tmp_path, recipe)
     (run.path / "model.keras").write_text("precious")
@@ -121,7 +146,11 @@ def test_whole_files_or_none(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(RECIPE.replace("def model", "def mode"), "no function model"), (None, "no recipe file")],
+    [
+        (RECIPE.replace("def model", "def mode"), "no function model"),
+        (RECIPE.replace("def data", "data"), r"r\.py, line 4: "),
+        (None, "no recipe file"),
+    ],
 )
 def test_what_is_no_recipe(tmp_path, text, message):
     file = tmp_path / "r.py"

@@ -136,6 +136,7 @@ def _flag_text(flag):
     if choices:
         meaning = f"{choices[1].replace('|', ' | ')}: {meaning[choices.end() :]}"
     default = {True: "on", False: None}[flag.default] if boolean else flag.default
+    default = ",".join(default) if isinstance(default, list) else default
     if default not in (None, [], ""):
         meaning += f" (default: {default})"
     indent = " " * _COLUMN

@@ -95,7 +95,8 @@ def _boxes(run_, config, model, source):
 
 def _write(run_, result):
     file = run_.path / "evaluation.json"
-    result = {**result, "split": FLAGS.split, "weights": FLAGS.weights, "set": FLAGS.set}
+    how = {"split": FLAGS.split, "weights": FLAGS.weights, "set": FLAGS.set}
+    result = {**result, **how, "epochs": len(run_.history())}
     runs.write_whole(file, json.dumps(result).encode())
     print(f"written to {file}")
 

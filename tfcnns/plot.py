@@ -42,6 +42,11 @@ def main(rest):
     if len(FLAGS.compare) > _COMPARED:
         raise UserError(f"--compare: expected up to {_COMPARED} runs, got {len(FLAGS.compare)}")
     others = [runs.open_run(path) for path in FLAGS.compare]
+    for other in others:
+        if not other.history():
+            raise UserError(f"--compare: {other.path} has no epoch to draw")
+        if other.path.samefile(run_.path):
+            raise UserError(f"--compare: {other.path} is the run itself")
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.plots import run_report
 

@@ -27,6 +27,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 
 import tfcnns
@@ -94,7 +95,7 @@ class Run:
             compiled: whether the recipe then compiles it, with a new optimiser.
 
         Raises:
-            UserError: the file asked for isn't there (yet).
+            UserError: the file asked for isn't there (yet), or isn't whole.
         """
         import keras
 
@@ -102,11 +103,17 @@ class Run:
 
         recipe = self.recipe  # likewise, for what the user's own file registers
         if weights == "final":
-            model = keras.saving.load_model(self._file("model.keras"), compile=False)
+            file = self._file("model.keras")
+            if not zipfile.is_zipfile(file):
+                raise UserError(f"{file} is damaged: expected a whole .keras file")
+            model = keras.saving.load_model(file, compile=False)
         else:
             file = self._file(f"{weights}.weights.h5")
             model = build_saved(recipe, self.config)
-            model.load_weights(file)
+            try:
+                model.load_weights(file)
+            except OSError as error:
+                raise UserError(f"{file} is damaged: {error}") from error
         if compiled:
             recipe.compile(model, self.config)
         return model
@@ -141,14 +148,17 @@ def open_run(path):
     """Opens a run directory.
 
     Raises:
-        UserError: there is none at `path`.
+        UserError: there is none at `path`, or its run.json is damaged.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
         raise UserError(f"expected a run directory, but {path} is not a directory")
     if not (path / "run.json").is_file() or not (path / "recipe.py").is_file():
         raise UserError(f"{path} is not a run directory: it lacks run.json or recipe.py")
-    return Run(path)
+    try:
+        return Run(path)
+    except ValueError as error:
+        raise UserError(f"{path / 'run.json'} is damaged: {error}") from error
 
 
 def is_free(path):
@@ -213,7 +223,7 @@ def load_recipe(path):
     """A recipe's file as a module.
 
     Raises:
-        UserError: no such file, or one of the four functions is missing.
+        UserError: no such file, no Python, or one of the four functions is missing.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -223,7 +233,10 @@ def load_recipe(path):
         raise UserError(f"{path} is not a recipe: expected a Python file, ending in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where TensorFlow looks for the source of its functions
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
     missing = [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
     if missing:
         raise UserError(f"{path} is not a recipe: it has no function {', '.join(missing)}")

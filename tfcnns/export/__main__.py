@@ -24,12 +24,14 @@ flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights"
 flags.DEFINE_integer(
     "version", None, "number of the version; the one after the largest", lower_bound=1, **_own
 )
+flags.DEFINE_boolean("verify", True, "check it in a process without this package", **_own)
+
+_own = cli.themed(FLAGS, "What is written")
 flags.DEFINE_list("format", ["savedmodel"], "savedmodel, tflite, onnx, or several", **_own)
 flags.DEFINE_list("tflite", ["float32"], "float32, float16, int8, or several files", **_own)
 flags.DEFINE_integer(
     "max_boxes", 100, "boxes that an answer of detect has room for", lower_bound=1, **_own
 )
-flags.DEFINE_boolean("verify", True, "check it in a process without this package", **_own)
 
 
 def main(rest):
@@ -38,6 +40,8 @@ def main(rest):
     for name in ("run", "out"):
         if not FLAGS[name].value:
             raise UserError(f"--{name} is missing; see --help")
+    if FLAGS["tflite"].present and "tflite" not in FLAGS.format:
+        raise UserError("--tflite is given, and --format has no tflite")
     run_ = runs.open_run(FLAGS.run)
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.export.check import Refused

@@ -86,7 +86,7 @@ def card(run, model, described):
         f"| trained | {described['run']['started']}, commit {described['run']['commit']} |",
         f"| data | {data or 'that of the recipe'} |",
         f"| classes | {len(described['class_names'])}, named in labels.txt |",
-        f"| test result | {_test_result(run)} |",
+        f"| test result | {_test_result(run, described['weights'])} |",
         "",
         "## Endpoints",
         *(f"- `{name}`: {text}" for name, text in described["endpoints"].items()),
@@ -108,12 +108,17 @@ _LIMITS = [
 ]
 
 
-def _test_result(run):
+def _test_result(run, weights):
     file = run.path / "evaluation.json"
     if not file.exists():
         return "not evaluated"
     result = json.loads(file.read_text())
+    if result.get("weights", weights) != weights:
+        return f"of the {weights} weights not measured, of the {result['weights']} ones alone"
+    if result.get("epochs", len(run.history())) != len(run.history()):
+        return f"not measured since epoch {result['epochs']} of {len(run.history())}"
     of = f"of {result.get('examples', result.get('images'))} images, {result.get('split')} split"
+    of += "".join(f", {value}" for value in result.get("set", ()))
     if "AP50" in result:
         return f"mean average precision at IoU .5: {100 * result['AP50']:.1f} % {of}"
     kind = "error" if "examples" in result else "localisation error"

@@ -76,12 +76,12 @@ def write(run, weights="final", links=(), others=()):
         facts["Localisation error, one guess"] = _percent(result["top1_error"])
     facts["Test images"] = result["images"]
     sections += run_sections(run, model, others)
-    save_figures(
+    files = save_figures(
         {heading.lower().replace(" ", "_"): f for heading, _, f in sections}, run.path / "plots"
     )
     page = run.path / "report.html"
     title = f"Run {run.path.name}: {run.name}, {run.config.get('stage', 'boxes')}"
-    write_report(page, title, sections, {**facts, **run_facts(run, model)}, links)
+    write_report(page, title, sections, {**facts, **run_facts(run, model)}, links, files)
     return page
 
 

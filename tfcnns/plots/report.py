@@ -35,7 +35,7 @@ figcaption { margin-top: .6rem; max-width: 46rem; }
 """
 
 
-def write_report(path, title, sections, facts, links=()):
+def write_report(path, title, sections, facts, links=(), files=()):
     """Writes one self-contained HTML page, whole or not at all.
 
     The same arguments give the same bytes. A figure's alt text is its label, or the
@@ -47,6 +47,7 @@ def write_report(path, title, sections, facts, links=()):
         sections: a list of (heading, sentence, Figure).
         facts: a dict of label -> value, both shown as `str` gives them.
         links: a list of (text, address), other pages to go to.
+        files: what `save_figures` returned for the same figures; linked below each.
 
     Returns:
         The path, as a Path.
@@ -61,6 +62,8 @@ def write_report(path, title, sections, facts, links=()):
         f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(str(v))}</td></tr>'
         for k, v in facts.items()
     )
+    path = Path(path)
+    addresses = [os.path.relpath(file, path.parent) for file in files]
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -69,10 +72,13 @@ def write_report(path, title, sections, facts, links=()):
         f'<nav aria-label="Sections">\n<ul>\n{links}\n</ul>\n</nav>' if links else "",
         "</header>\n<main>",
         f"<table>\n<caption>Facts of the run</caption>\n{rows}\n</table>" if facts else "",
-        *(_section(i, *section) for i, section in enumerate(sections, 1)),
+        *(
+            _section(i, *section, addresses[2 * i - 2 : 2 * i])
+            for i, section in enumerate(sections, 1)
+        ),
         "</main>\n</body>\n</html>\n",
     ]
-    return _write(Path(path), "\n".join(part for part in parts if part).encode())
+    return _write(path, "\n".join(part for part in parts if part).encode())
 
 
 def save_figures(figures, folder):
@@ -89,14 +95,17 @@ def save_picture(figure, path):
     return _write(Path(path), _render(figure, "png"))
 
 
-def _section(number, heading, sentence, figure):
+def _section(number, heading, sentence, figure, files):
     width, height = (round(inches * DPI) for inches in figure.get_size_inches())
     data = base64.b64encode(_render(figure, "png")).decode()
     alt = html.escape(figure.get_label() or sentence)
+    links = "".join(
+        f' <a href="{html.escape(file)}">{Path(file).suffix[1:].upper()}</a>' for file in files
+    )
     return (
         f'<section id="section-{number}">\n<h2>{html.escape(heading)}</h2>\n<figure>\n'
         f'<img width="{width}" height="{height}" alt="{alt}" src="data:image/png;base64,{data}">\n'
-        f"<figcaption>{html.escape(sentence)}</figcaption>\n</figure>\n</section>"
+        f"<figcaption>{html.escape(sentence)}{links}</figcaption>\n</figure>\n</section>"
     )
 
 

@@ -82,7 +82,7 @@ def write(run, weights="final", links=(), others=()):
                 plot_nearest(own, others_of, distances, labels[queries], labels[near], names),
             )
         )
-    save_figures(
+    files = save_figures(
         {heading.lower().replace(" ", "_"): f for heading, _, f in sections}, run.path / "plots"
     )
     page = run.path / "report.html"
@@ -92,7 +92,7 @@ def write(run, weights="final", links=(), others=()):
         "Test loss": f"{result['loss']:.4f}",
     }
     facts = {**errors, **run_facts(run, model)}
-    write_report(page, f"Run {run.path.name}: {run.name}", sections, facts, links)
+    write_report(page, f"Run {run.path.name}: {run.name}", sections, facts, links, files)
     return page
 
 
