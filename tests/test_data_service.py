@@ -56,3 +56,22 @@ def test_a_script_trains_from_it(services, tmp_path):
         rows.append(runs.open_run(tmp_path / name).history()[0])
     assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-6)
     assert rows[0]["val_loss"] == pytest.approx(rows[1]["val_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ("foo", "expected grpc://host:port. Received: foo"),
+        ("grpc://127.0.0.1", "expected grpc://host:port. Received: grpc://127.0.0.1"),
+        ("grpc://127.0.0.1:1", "nothing answers at grpc://127.0.0.1:1; start python"),
+    ],
+)
+def test_a_service_that_is_not_there_is_one_line(tmp_path, capsys, service, said):
+    from tfcnns import train
+
+    flags = ["--recipe=nin_digits", f"--out={tmp_path}/run", f"--data_service={service}"]
+    with pytest.raises(SystemExit) as left:
+        train.run(["train", *flags])
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --data_service: {said}")

@@ -36,6 +36,16 @@ def test_own_model():
 
 
 @pytest.mark.slow
+def test_keras_tools(tmp_path):
+    text = run("keras_tools", tmp_path)
+    before, after = re.search(r"^a layer of one's own: loss (\S+) -> (\S+)$", text, re.M).groups()
+    assert float(after) < float(before) / 2  # (2.00 -> 0.28)
+    assert "read by a fresh process: the same scores" in text
+    assert "a clone: the same scores" in text
+    assert (tmp_path / "model.png").exists() or "no picture" in text
+
+
+@pytest.mark.slow
 def test_finetune_folder():
     text = run("finetune_folder")
     fixed = percent(text, "test accuracy, new classes on a fixed trunk")

@@ -31,7 +31,9 @@ rng = np.random.RandomState(0)
 x, y = rng.rand(2, 4, 12, 12, 1).astype("float32"), rng.randint(0, 10, (2, 4))  # 2 batches of 4
 part = slice(4 // processes * process, 4 // processes * (process + 1))
 results = {}
-for name in ("nin_mnist", "maxout_mnist"):
+cases = [(n, "float32") for n in ("nin_mnist", "maxout_mnist")] + [("nin_mnist", "mixed_bfloat16")]
+for name, policy in cases:
+    keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(1)
     model = getattr(models, name)(input_shape=(12, 12, 1), width=0.1)
     for layer in model.layers:
@@ -40,7 +42,7 @@ for name in ("nin_mnist", "maxout_mnist"):
     model.compile(PaperSGD(0.05), "sparse_categorical_crossentropy")
     own = x[:, part].reshape(-1, 12, 12, 1), y[:, part].reshape(-1)
     model.fit(*own, batch_size=4 // processes, epochs=2, shuffle=False, verbose=0)
-    results[name] = np.concatenate([np.ravel(w) for w in model.get_weights()])
+    results[f"{name} {policy}"] = np.concatenate([np.ravel(w) for w in model.get_weights()])
 np.savez(file, **results)
 """
 
@@ -68,4 +70,7 @@ def test_two_processes_train_to_what_one_does(tmp_path):
     )
     for name in alone.files:
         np.testing.assert_array_equal(first[name], second[name])
-        np.testing.assert_allclose(first[name], alone[name], rtol=0, atol=1e-5)
+        # bfloat16 rounds to 2^-9, gradients of half a batch otherwise than those of a whole.
+        tolerance = 1e-5 if "float32" in name else 5e-3
+        assert np.abs(alone[name][-10:]).max() > 10 * tolerance  # biases, which began at 0
+        np.testing.assert_allclose(first[name], alone[name], rtol=0, atol=tolerance)

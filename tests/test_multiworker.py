@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -127,6 +128,39 @@ def test_equal_to_the_bit_whichever_worker_is_killed_or_asked_to_stop(tmp_path, 
         assert_equal_within(runs.open_run(out), whole, 0)
 
 
+@pytest.mark.slow
+def test_killed_in_16_bits_it_goes_on_to_the_bit(tmp_path, recipe):
+    start = (f"--recipe={recipe}", "--checkpoint_steps=4", "--resume", "--precision=mixed_float16")
+    assert launched(*start, f"--out={tmp_path}/whole").returncode == 0
+    killed = launched(*start, f"--out={tmp_path}/parts", kill=(1, STEPS + 6))
+    assert killed.returncode == 137, killed.stdout
+    assert launched(*start, f"--out={tmp_path}/parts").returncode == 0
+    whole, parts = (runs.open_run(tmp_path / name) for name in ("whole", "parts"))
+    assert parts.settings["flags"]["precision"] == "mixed_float16"
+    assert_equal_within(parts, whole, 0)
+
+
+@pytest.mark.slow
+def test_two_workers_go_on_as_one_process_and_it_as_two(tmp_path, recipe, alone):
+    out = tmp_path / "run"
+    start = (f"--recipe={recipe}", f"--out={out}", "--checkpoint_steps=4", "--resume")
+    assert launched(*start, kill=(1, 6)).returncode == 137
+    stopped = subprocess.run(  # in mid-epoch again
+        [sys.executable, "-m", "tfcnns.train", *start],
+        cwd=ROOT,
+        env={**os.environ, "KILL": f"0,{STEPS},{int(signal.SIGTERM)}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert stopped.returncode == 130, stopped.stderr
+    assert "going on from step-00000004" in stopped.stdout
+    assert "stopped after step 14" in stopped.stdout
+    finished = launched(*start)
+    assert "going on from step-00000014" in finished.stdout
+    assert_equal_within(runs.open_run(out), alone, 1e-6)
+
+
 USER = """
 import sys
 import keras, numpy as np, tensorflow as tf
@@ -201,10 +235,68 @@ def test_who_is_who_in_tf_config():
     assert cluster.this({"TF_CONFIG": json.dumps(task)}).is_chief
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"cluster": {"worker": ["a:1"]}}'])
+def config(job, index, **jobs):
+    return json.dumps({"cluster": jobs, "task": {"type": job, "index": index}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        config("worker", 0, worker="a:1"),
+        config("worker", 0, worker=["a", "b"]),
+        config("worker", 0, worker=[1, 2]),
+        config("worker", 1, worker=["a:1"]),
+        config("worker", -1, chief=["a:1"], worker=["b:1"]),
+        config("chief", 1, chief=["a:1"], worker=["b:1"]),
+        config("evaluator", 0, worker=["a:1"]),
+    ],
+)
 def test_a_bad_tf_config_is_one_line(text):
     with pytest.raises(UserError, match="TF_CONFIG"):
         cluster.this({"TF_CONFIG": text})
+
+
+def alone_in(folder, recipe, addresses, worker):
+    """A worker that is started by hand, in a directory of its own, and writes to run/ there."""
+    folder.mkdir()
+    flags = ("--strategy=multiworker", f"--recipe={recipe}", "--out=run", "--epochs=1")
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfcnns.train", *flags],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "TF_CONFIG": config("worker", worker, worker=addresses),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_only_the_chief_writes(tmp_path, recipe):
+    addresses = launch.free_addresses(2)
+    processes = [alone_in(tmp_path / str(w), recipe, addresses, w) for w in (0, 1)]
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert runs.open_run(tmp_path / "0" / "run").finished
+    assert list((tmp_path / "1").iterdir()) == []
+    assert said[1] == ("", "")
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path, recipe):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = alone_in(tmp_path / "0", recipe, [address], 0)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 2
+    (line,) = said.splitlines()
+    assert line.startswith(f"error: this worker can't listen at {address}, its address in TF_CON")
+    assert list((tmp_path / "0").iterdir()) == []
 
 
 def test_a_recipe_that_ignores_its_part_is_refused():

@@ -14,7 +14,7 @@ from tfcnns.layers import MLPConv
 from tfcnns.training import checkpoints
 from tfcnns.training.crew import split
 from tfcnns.training.paper_sgd import PaperSGD
-from tfcnns.training.strategies import make_strategy
+from tfcnns.training.strategies import make_cpus, make_strategy
 
 BATCH = 4
 
@@ -123,6 +123,12 @@ def test_mistakes(arguments, said, monkeypatch):
         make_strategy(*arguments)
 
 
+@pytest.mark.parametrize("device", ["/CPU:64", "cpu:100000"])
+def test_a_cpu_is_not_made_into_any_number(device):
+    with pytest.raises(UserError, match=rf"64 at most.*Received: /CPU:0, {device}"):
+        make_cpus(["/CPU:0", device])
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("form", ["tuple", "dict", "tensor"])
 def test_split_batches_joined_are_the_batches(parts, form):
@@ -199,6 +205,26 @@ def test_a_stopped_mirrored_run_goes_on_to_the_bit(tmp_path, monkeypatch):
     for row, other in zip(a.history(), b.history(), strict=True):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-6)
         assert row["val_accuracy"] == other["val_accuracy"]
+
+
+def test_a_run_changes_from_one_replica_to_two_and_back(tmp_path, monkeypatch):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE.replace("dropout=0.5", "dropout=0.0"))  # replicas draw their own
+    mirrored = ("--strategy=mirrored", "--devices=/CPU:0,/CPU:1")
+    assert call(f"--recipe={recipe}", f"--out={tmp_path}/whole") == 0
+    start = (f"--recipe={recipe}", f"--out={tmp_path}/parts", "--resume")
+    monkeypatch.setitem(os.environ, "INTERRUPT_AT", "3")
+    assert call(*start) == 130
+    monkeypatch.setitem(os.environ, "INTERRUPT_AT", "13")  # step 16, in the second epoch
+    assert call(*start, *mirrored) == 130
+    monkeypatch.delitem(os.environ, "INTERRUPT_AT")
+    assert call(*start) == 0
+    whole, parts = (runs.open_run(tmp_path / name) for name in ("whole", "parts"))
+    for a, b in zip(parts.load_model().weights, whole.load_model().weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)  # sums in another order
+    for row, other in zip(parts.history(), whole.history(), strict=True):
+        for name in set(row) - {"seconds"}:
+            assert row[name] == pytest.approx(other[name], abs=1e-6), name
 
 
 def test_resume_with_a_recipe_refuses_another_run(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The train script: what it refuses, in one line with exit code 2 and nothing written."""
 
+import os
 import subprocess
 import sys
 
@@ -106,6 +107,20 @@ def test_a_users_own_file_trains_and_leaves_a_whole_run(tmp_path, recipe, capsys
     assert "only --epochs may change" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("trainable", "said"),
+    [(True, "mine: 80 parameters, 1 "), (False, "mine: 60 parameters and 20 that stay as they ar")],
+)
+def test_parameters_are_those_that_are_trained(tmp_path, capsys, trainable, said):
+    recipe = tmp_path / "mine.py"
+    layers = f"keras.layers.Dense(4, trainable={trainable}), keras.layers.Dense"
+    recipe.write_text(
+        RECIPE.replace("keras.layers.Dense", layers).replace('"units": 10', '"units": 12')
+    )
+    assert call(f"--recipe={recipe}", f"--out={tmp_path}/run") == 0
+    assert said in capsys.readouterr().out
+
+
 def test_one_epoch_recipes_resume_too(tmp_path, recipe):
     from tfcnns import runs
 
@@ -126,6 +141,21 @@ def test_list_and_help_need_no_tensorflow():
         done = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
+
+
+def test_another_backend_is_one_line(tmp_path, recipe):
+    pytest.importorskip("jax")
+    done = subprocess.run(
+        [sys.executable, "-m", "tfcnns.train", f"--recipe={recipe}", f"--out={tmp_path}/run"],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: expected Keras' TensorFlow backend")
+    assert line.endswith("Received: jax")
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_but_our_own_words_reach_the_user(tmp_path, recipe):

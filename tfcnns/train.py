@@ -1,5 +1,6 @@
 """python -m tfcnns.train: trains a recipe and leaves a run directory behind."""
 
+import math
 import pathlib
 import shlex
 import sys
@@ -173,9 +174,17 @@ def _crew():
     """Starts TensorFlow on the devices and among the processes that the flags name."""
     cluster = _cluster()
     cli.start_tensorflow(FLAGS.verbosity)
-    from tfcnns.training.crew import Crew
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            "expected Keras' TensorFlow backend, which KERAS_BACKEND names. "
+            f"Received: {keras.backend.backend()}"
+        )
+    from tfcnns.training.crew import Crew, check_services
     from tfcnns.training.strategies import make_cpus, make_strategy
 
+    check_services(FLAGS.data_service)
     make_cpus(FLAGS.devices)
     strategy = None
     if FLAGS.strategy != "one" or FLAGS.devices:
@@ -238,7 +247,7 @@ def _train(run, parts, checkpoint):
     from tfcnns.training.checkpointing import Stopped
 
     print(
-        f"{run.name}: {parts.model.count_params():,} parameters, "
+        f"{run.name}: {_parameters(parts.model)}, "
         f"{parts.config['epochs']} epochs of {parts.steps_per_epoch} steps, XLA {parts.xla}; "
         f"writing to {run.path}" + (f", going on from {checkpoint.name}" if checkpoint else "")
     )
@@ -261,6 +270,16 @@ def _train(run, parts, checkpoint):
     seconds = sum(row["seconds"] for row in rows)
     print(f"trained {len(rows)} epochs in {seconds:.0f} s: {run.path}/model.keras")
     print(f"next: python -m tfcnns.evaluate --run={shlex.quote(str(run.path))}")
+
+
+def _parameters(model):
+    """How many numbers are trained, and how many are not: whitening, layers that are frozen."""
+    counts = [
+        sum(math.prod(weight.shape) for weight in weights)
+        for weights in (model.trainable_weights, model.non_trainable_weights)
+    ]
+    trained, fixed = (f"{count:,}" for count in counts)
+    return f"{trained} parameters" + (f" and {fixed} that stay as they are" if counts[1] else "")
 
 
 def recipe_table():

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -53,11 +54,18 @@ def this(environment=os.environ):
     try:
         config = json.loads(text)
         jobs = config["cluster"]
-        addresses = (*jobs.get("chief", ()), *jobs["worker"])
+        chief, others = jobs.get("chief", []), jobs["worker"]
+        if not (isinstance(chief, list) and isinstance(others, list)):
+            raise ValueError("the addresses of a job are no list")
+        addresses = (*chief, *others)
+        for address in addresses:
+            if not re.fullmatch(r".+:\d+", address):
+                raise ValueError(f"{address!r} is not host:port")
         job, index = config["task"]["type"], int(config["task"]["index"])
-        worker = index + (len(jobs.get("chief", ())) if job == "worker" else 0)
-        if job not in ("chief", "worker") or not 0 <= worker < len(addresses):
+        own = {"chief": chief, "worker": others}.get(job, [])
+        if not 0 <= index < len(own):
             raise ValueError(f"task {job} {index} is not in the cluster")
+        worker = index + (len(chief) if job == "worker" else 0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             'TF_CONFIG: expected {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import re
 
 import tensorflow as tf
 
-from tfcnns.training.cluster import Cluster
+from tfcnns.errors import UserError
+from tfcnns.training.cluster import Cluster, answers
 
 
 @dataclasses.dataclass
@@ -96,6 +98,18 @@ def served(make, services, worker, workers):
     )
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def check_services(services):
+    """Raises UserError unless something listens at each; TensorFlow would wait without a word."""
+    for service in services:
+        if not re.fullmatch(r"grpc://.+:\d+", service):
+            raise UserError(f"--data_service: expected grpc://host:port. Received: {service}")
+        if not answers(service.removeprefix("grpc://")):
+            raise UserError(
+                f"--data_service: nothing answers at {service}; "
+                "start python -m tfcnns.data_service there first"
+            )
 
 
 def split(dataset, parts):

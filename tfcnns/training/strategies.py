@@ -17,6 +17,8 @@ NAMES = ("one", "mirrored", "multiworker")
 # twice: on CPUs it takes AlexNet's twice the processor time (benchmarks/scaling.py).
 PACK_BYTES = 4 << 20
 
+_MOST_CPUS = 64  # logical ones: for trying things out, and a typing error asks for more
+
 
 def make_strategy(name="mirrored", devices=None):
     """A `tf.distribute.Strategy` under which Keras' `fit` trains as if on one device.
@@ -35,7 +37,7 @@ def make_strategy(name="mirrored", devices=None):
         devices: list of names such as "/GPU:0"; None: all GPUs, or all (logical) CPUs.
 
     Raises:
-        UserError: a device that isn't there, or no TF_CONFIG.
+        UserError: a device that isn't there, or no TF_CONFIG, or its port is taken.
 
     Example:
         >>> strategy = make_strategy("mirrored")
@@ -49,8 +51,15 @@ def make_strategy(name="mirrored", devices=None):
     if name == "multiworker":
         if devices:
             raise UserError("multiworker uses every GPU of its process: leave devices out")
-        cluster.this()
-        return _multi_worker()
+        here = cluster.this()
+        try:
+            return _multi_worker()
+        except tf.errors.UnknownError as error:
+            address = here.addresses[here.worker]
+            raise UserError(
+                f"this worker can't listen at {address}, its address in TF_CONFIG: "
+                f"{error.message}; perhaps something else listens there"
+            ) from error
     if name == "one" and not devices:
         return tf.distribute.get_strategy()
     devices = _existing(devices)
@@ -65,9 +74,17 @@ def make_cpus(devices):
     """Makes this machine's CPU as many logical ones as `devices` name: "/CPU:1" needs two.
 
     For trying things out. It has no effect once TensorFlow has run anything.
+
+    Raises:
+        UserError: more than 64.
     """
     found = [re.search(r"CPU:(\d+)$", str(device).upper()) for device in devices]
     count = 1 + max((int(match[1]) for match in found if match), default=0)
+    if count > _MOST_CPUS:
+        raise UserError(
+            f"one CPU stands for {_MOST_CPUS} at most, /CPU:0 to /CPU:{_MOST_CPUS - 1}. "
+            f"Received: {', '.join(map(str, devices))}"
+        )
     if count > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         parts = [tf.config.LogicalDeviceConfiguration()] * count
