@@ -30,7 +30,7 @@ def test_steps_with_all_overlap_and_none():
     [
         "",
         "--bytes_per_number=2",
-        "--parameters=966986 --images_per_second=11000",
+        "--parameters=966986 --images_per_second=10000",
         "--images_per_second=26000 --link_gbytes=450 --node_gbytes=400",
     ],
 )
