@@ -3,6 +3,7 @@
 All processes are real; those of one training share this machine.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -296,6 +298,24 @@ def test_a_port_that_is_taken_is_one_line(tmp_path, recipe):
     assert process.returncode == 2
     (line,) = said.splitlines()
     assert line.startswith(f"error: this worker can't listen at {address}, its address in TF_CON")
+    assert list((tmp_path / "0").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_worker_that_waits_for_the_others(tmp_path, recipe):
+    addresses = launch.free_addresses(2)
+    process = alone_in(tmp_path / "0", recipe, addresses, 0)
+    port = int(addresses[0].rpartition(":")[2])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:  # it listens once TensorFlow waits for the other one
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.2)
+    time.sleep(2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
     assert list((tmp_path / "0").iterdir()) == []
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import re
+import signal
+import threading
 
 import keras
 import tensorflow as tf
@@ -53,7 +55,8 @@ def make_strategy(name="mirrored", devices=None):
             raise UserError("multiworker uses every GPU of its process: leave devices out")
         here = cluster.this()
         try:
-            return _multi_worker()
+            with _ctrl_c_ends():
+                return _multi_worker()
         except tf.errors.UnknownError as error:
             address = here.addresses[here.worker]
             raise UserError(
@@ -68,6 +71,19 @@ def make_strategy(name="mirrored", devices=None):
             raise UserError(f"one device was expected. Received: {', '.join(devices)}")
         return tf.distribute.OneDeviceStrategy(devices[0])
     return _mirrored(devices)
+
+
+@contextlib.contextmanager
+def _ctrl_c_ends():
+    """Python's own handler isn't asked while TensorFlow waits for the other workers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which alone may set handlers
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def make_cpus(devices):
