@@ -1,9 +1,6 @@
 """Two logical CPUs for every test, so that device placement and replicas are real."""
 
-import gc
 import warnings
-
-import pytest
 
 from tfcnns import cli
 
@@ -16,14 +13,3 @@ def pytest_configure(config):
     cpu = tf.config.list_physical_devices("CPU")[0]
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, two)
-
-
-@pytest.fixture(autouse=True)
-def memory_of_large_nets(request):
-    """Slow tests train nets of a gigabyte, which lie in cycles: whole suites ran out of memory."""
-    yield
-    if request.node.get_closest_marker("slow"):
-        import keras
-
-        keras.utils.clear_session()
-        gc.collect()

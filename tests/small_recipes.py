@@ -27,6 +27,13 @@ def reads_boxes(config):
     return "localize_on" in config
 
 
+def on_digits(config, limit=8):
+    """The settings with which a recipe's nets of full size see so many digits."""
+    if reads_boxes(config):
+        return {"data": "digit_scenes", "limit": limit, "test_limit": limit}
+    return {"data": "digits", "limit": limit} if "data" in config else {}
+
+
 def compiled(name, **values):
     """A small model of a recipe, the callbacks that its `compile` returned, and its config."""
     recipe = runs.load_recipe(recipes.find(name))
