@@ -318,7 +318,7 @@ def test_a_saved_net_opens_on_one_device(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.slow
-def test_a_run_from_two_devices_opens_on_one(tmp_path, recipe, capsys):
+def test_a_run_from_two_devices_opens_on_one_and_goes_on_with_two(tmp_path, recipe, capsys):
     out = tmp_path / "run"
     assert script(f"--recipe={recipe}", f"--out={out}", "--show_placement") == 0
     assert "conv1       /CPU:0" in capsys.readouterr().out
@@ -336,8 +336,7 @@ def test_a_run_from_two_devices_opens_on_one(tmp_path, recipe, capsys):
     command = [sys.executable, "-m", "tfcnns.train", f"--out={out}", "--resume", "--epochs=2"]
     resumed = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stderr.count("\n") == 1
-    assert "one device" in resumed.stderr
+    assert resumed.stderr == ""  # the script makes the second CPU again
 
 
 def test_the_script_shows_places_and_refuses_devices(tmp_path, recipe, capsys):
