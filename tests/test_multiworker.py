@@ -203,6 +203,7 @@ np.savez(sys.argv[2], **results)
 """
 
 
+@pytest.mark.slow
 def test_fit_evaluate_and_predict_of_a_users_own_code(tmp_path):
     addresses = launch.free_addresses(2)
 

@@ -25,6 +25,7 @@ def call(out, *flags, **values):
     return left.value.code or 0
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_is_evaluated_where_there_is_one(tmp_path):
     assert call(tmp_path / "run", "--xla=off") == 0
     run = runs.open_run(tmp_path / "run")

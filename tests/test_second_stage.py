@@ -74,6 +74,7 @@ def test_the_other_nets_of_stage_2(tmp_path):
     assert not [c for c in callbacks if isinstance(c, StopAfter)]
 
 
+@pytest.mark.slow
 def test_mnist_goes_on_from_the_best_weights_until_validation_matches(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert train_on_digits("maxout_mnist_pi", first, "--epochs=5", width=1.0, limit=200) == 0

@@ -70,6 +70,7 @@ def test_with_weights_of_samples_too():
     assert max(difference(one, two).values()) < 1e-6
 
 
+@pytest.mark.slow
 def test_stock_strategy_does_not():
     """Why this package has strategies of its own; when this fails, Keras needs no help any more."""
     on_one = tf.distribute.ReductionToOneDevice()
@@ -186,6 +187,7 @@ def arrays(run):
     return {name: reader.get_tensor(name) for name in names}
 
 
+@pytest.mark.slow
 def test_a_stopped_mirrored_run_goes_on_to_the_bit(tmp_path, monkeypatch):
     recipe = tmp_path / "mine.py"
     recipe.write_text(RECIPE)
@@ -207,6 +209,7 @@ def test_a_stopped_mirrored_run_goes_on_to_the_bit(tmp_path, monkeypatch):
         assert row["val_accuracy"] == other["val_accuracy"]
 
 
+@pytest.mark.slow
 def test_a_run_changes_from_one_replica_to_two_and_back(tmp_path, monkeypatch):
     recipe = tmp_path / "mine.py"
     recipe.write_text(RECIPE.replace("dropout=0.5", "dropout=0.0"))  # replicas draw their own

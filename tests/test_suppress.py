@@ -24,6 +24,7 @@ def test_equals_the_loop(threshold):
     np.testing.assert_array_equal(best, scores[kept])
 
 
+@pytest.mark.slow
 def test_equals_keras_cv():
     keras_cv = pytest.importorskip("keras_cv")
     boxes, scores = random_boxes(150, seed=2)
