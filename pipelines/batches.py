@@ -100,6 +100,32 @@ def batches(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def split_batches(example, examples, config, split, worker=0, workers=1, batch_size=None):
+    """`batches` of one split as a recipe's config has them.
+
+    Args:
+        example, examples, worker, workers: as for `batches`.
+        config: dict with batch_size, seed, epochs and first_step.
+        split: "train" is shuffled, for all epochs and from `first_step` on; others come once, in
+            their order.
+        batch_size: another one than the config's, or None.
+
+    Returns, Raises: as `batches`.
+    """
+    train = split == "train"
+    return batches(
+        example,
+        examples,
+        config["batch_size"] if batch_size is None else batch_size,
+        seed=config["seed"],
+        shuffle=train,
+        epochs=config["epochs"] if train else 1,
+        first_step=config["first_step"] if train else 0,
+        worker=worker,
+        workers=workers,
+    )
+
+
 def _check(examples, batch_size, epochs, first_step, worker, workers):
     counts = {"examples": examples, "batch_size": batch_size, "epochs": epochs, "workers": workers}
     for name, value in counts.items():

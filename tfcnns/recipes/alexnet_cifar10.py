@@ -38,6 +38,7 @@ from tfcnns import models
 from tfcnns.errors import UserError
 from tfcnns.layers import MeanImage
 from tfcnns.pipelines import transforms
+from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.crops import ten_crops
 from tfcnns.recipes import nin_cifar10 as base
 from tfcnns.training.paper_sgd import PaperSGD
@@ -109,7 +110,7 @@ def data(config, split, worker=0, workers=1):
             image = see(image)
         return image, label
 
-    return base.stream(example, len(images), config, split, worker, workers)
+    return split_batches(example, len(images), config, split, worker, workers)
 
 
 def view(config):

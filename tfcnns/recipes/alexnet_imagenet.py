@@ -53,7 +53,7 @@ from tfcnns import models
 from tfcnns.errors import UserError
 from tfcnns.layers import MeanImage, PCALighting
 from tfcnns.pipelines import jpeg, transforms
-from tfcnns.pipelines.batches import batches, steps_per_epoch
+from tfcnns.pipelines.batches import split_batches, steps_per_epoch
 from tfcnns.pipelines.crops import ten_crops
 from tfcnns.pipelines.datasets import open_dataset
 from tfcnns.pipelines.imagenet_classes import imagenet_class_names
@@ -256,17 +256,7 @@ def stream(example, examples, config, split, worker, workers):
         size //= 10  # as many crops at a time as there are in training
     if not train:
         size = max(min(size, examples) // workers, 1) * workers
-    return batches(
-        example,
-        examples,
-        size,
-        seed=config["seed"],
-        shuffle=train,
-        epochs=config["epochs"] if train else 1,
-        first_step=config["first_step"] if train else 0,
-        worker=worker,
-        workers=workers,
-    )
+    return split_batches(example, examples, config, split, worker, workers, size)
 
 
 def preprocessing(config):

@@ -29,7 +29,7 @@ from tfcnns import models
 from tfcnns.errors import UserError
 from tfcnns.layers import GlobalContrastNormalization, ZCAWhitening
 from tfcnns.pipelines import jpeg
-from tfcnns.pipelines.batches import batches
+from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.datasets import open_dataset
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
@@ -80,7 +80,7 @@ def data(config, split, worker=0, workers=1):
         image, label = images.example(index)
         return (image if split == "train" else see(image)), label
 
-    return stream(example, len(images), config, split, worker, workers)
+    return split_batches(example, len(images), config, split, worker, workers)
 
 
 def view(config):
@@ -144,22 +144,6 @@ def _check(images, config):
     shape = getattr(images.dataset().element_spec[0], "shape", "any size")
     if "short_side" not in config and shape != config["input_shape"]:
         raise UserError(f"data={config['data']} has images of {shape}, not {config['input_shape']}")
-
-
-def stream(example, examples, config, split, worker, workers):
-    """Batches of what `example` makes: shuffled and for all epochs in training."""
-    train = split == "train"
-    return batches(
-        example,
-        examples,
-        config["batch_size"],
-        seed=config["seed"],
-        shuffle=train,
-        epochs=config["epochs"] if train else 1,
-        first_step=config["first_step"] if train else 0,
-        worker=worker,
-        workers=workers,
-    )
 
 
 def preprocessing(config):

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfcnns.models import nin
 from tfcnns.pipelines import digits, jpeg, transforms
-from tfcnns.pipelines.batches import batches
+from tfcnns.pipelines.batches import split_batches
 
 PAPER = {
     "paper": "Network in Network (Lin 2013)",
@@ -53,17 +53,7 @@ def data(config, split, worker=0, workers=1):
             return transforms.random_shift(image, config["shift"], seed), labels[index]
         return see(image), labels[index]
 
-    return batches(
-        example,
-        len(images),
-        config["batch_size"],
-        seed=config["seed"],
-        shuffle=train,
-        epochs=config["epochs"] if train else 1,
-        first_step=config["first_step"] if train else 0,
-        worker=worker,
-        workers=workers,
-    )
+    return split_batches(example, len(images), config, split, worker, workers)
 
 
 def view(config):

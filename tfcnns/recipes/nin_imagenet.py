@@ -18,6 +18,7 @@ Caffe's mean file. Colours are RGB, in Caffe BGR: a matter of order, as `load_ca
 
 from tfcnns import models
 from tfcnns.pipelines import jpeg, transforms
+from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.imagenet_classes import imagenet_class_names
 from tfcnns.recipes import nin_cifar10 as base
 from tfcnns.training.paper_sgd import PaperSGD
@@ -70,7 +71,7 @@ def data(config, split, worker=0, workers=1):
         image = jpeg.random_crop(image, size, crop, short_side=short_side, square=True)
         return transforms.random_flip(image, flip), label
 
-    return base.stream(example, len(images), config, split, worker, workers)
+    return split_batches(example, len(images), config, split, worker, workers)
 
 
 def view(config):

@@ -50,7 +50,7 @@ from tfcnns.detection.negatives import MinedCrossentropy, MinedNegatives, Object
 from tfcnns.detection.pieces import training_piece
 from tfcnns.errors import UserError
 from tfcnns.pipelines import digits, jpeg, scene_views
-from tfcnns.pipelines.batches import batches
+from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.box_datasets import open_boxes
 from tfcnns.training.from_run import StartFromRun, earlier_run
 from tfcnns.training.paper_sgd import PaperSGD
@@ -125,17 +125,8 @@ def data(config, split, worker=0, workers=1):
         return make(jpeg.decode(image), boxes, labels, seed)
 
     size = config["batch_size"] if train else min(config["batch_size"], len(images))
-    return batches(
-        example,
-        len(images),
-        size if train else max(size // workers, 1) * workers,
-        seed=config["seed"],
-        shuffle=train,
-        epochs=config["epochs"] if train else 1,
-        first_step=config["first_step"] if train else 0,
-        worker=worker,
-        workers=workers,
-    )
+    size = size if train else max(size // workers, 1) * workers
+    return split_batches(example, len(images), config, split, worker, workers, size)
 
 
 def model(config):
