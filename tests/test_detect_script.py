@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scripts import call
 
 from tfcnns import detect, evaluate, plot, runs, train
 from tfcnns.detection.coco_format import KEYS, read_detections
@@ -29,12 +30,6 @@ def stages(tmp_path_factory):
         assert call(train, *flags) == 0
         before = stage
     return folder
-
-
-def call(script, *flags):
-    with pytest.raises(SystemExit) as left:
-        script.run(["script", *map(str, flags)])
-    return left.value.code or 0
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """From a run to a SavedModel that others load: what is in it, what it says, what is refused."""
 
+import functools
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from installs import ROOT
+from scripts import call as call_script
 from small_recipes import settings, untrained_run
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -24,11 +26,7 @@ from tfcnns.pipelines import images
 from tfcnns.pipelines.digit_scenes import load_digit_scenes
 from tfcnns.pipelines.digits import load_digits
 
-
-def call(*flags):
-    with pytest.raises(SystemExit) as left:
-        export.run(["export", *map(str, flags)])
-    return left.value.code or 0
+call = functools.partial(call_script, export)
 
 
 @pytest.fixture(scope="module")

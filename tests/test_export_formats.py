@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scripts import call
 from small_recipes import settings, untrained_run
 
 from tfcnns import train
@@ -11,12 +12,6 @@ from tfcnns.export import __main__ as export
 from tfcnns.export import check, exporting, samples, to_litert
 
 pytestmark = pytest.mark.slow
-
-
-def call(script, *flags):
-    with pytest.raises(SystemExit) as left:
-        script.run(["script", *map(str, flags)])
-    return left.value.code or 0
 
 
 @pytest.fixture(scope="module")

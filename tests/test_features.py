@@ -1,9 +1,12 @@
 """Features of image files equal what the layer says of the same arrays."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import call as call_script
 
 from tfcnns import features, models
 from tfcnns.pipelines import images, transforms
@@ -28,10 +31,7 @@ def photos(tmp_path):
     return files
 
 
-def call(*flags):
-    with pytest.raises(SystemExit) as left:
-        features.run(["features", *map(str, flags)])
-    return left.value.code or 0
+call = functools.partial(call_script, features)
 
 
 def test_features_of_files(weights, photos, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A net on two devices: the same numbers as on one, every part of it on its own device."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scripts import call as call_script
 
 from tfcnns import train
 from tfcnns.layers import LRN, EachTower, MissingDevice, TowerConv, TowerLRN, device_pins
@@ -299,10 +301,7 @@ def recipe(tmp_path):
     return file
 
 
-def script(*flags):
-    with pytest.raises(SystemExit) as left:
-        train.run(["train", *map(str, flags)])
-    return left.value.code or 0
+script = functools.partial(call_script, train)
 
 
 def test_a_saved_net_opens_on_one_device(tmp_path, monkeypatch, caplog):

@@ -1,8 +1,11 @@
 """--precision: computing in 16 bits, weights in 32, and no gradient lost to float16's range."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
+from scripts import call as call_script
 
 from tfcnns import runs, train
 
@@ -37,10 +40,7 @@ def _policy_back():
     keras.config.set_dtype_policy("float32")
 
 
-def call(*flags):
-    with pytest.raises(SystemExit) as left:
-        train.run(["train", *map(str, flags)])
-    return left.value.code or 0
+call = functools.partial(call_script, train)
 
 
 @pytest.mark.parametrize(

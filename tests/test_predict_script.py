@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import call
 
 from tfcnns import evaluate, plot, predict, train
 from tfcnns.pipelines import digits
@@ -20,12 +21,6 @@ def run(tmp_path_factory):
     flags = ["--epochs=12", "--set=size=8", "--set=dropout=0.0"]
     assert call(train, "--recipe=nin_digits", f"--out={out}", *flags) == 0
     return out
-
-
-def call(script, *flags):
-    with pytest.raises(SystemExit) as left:
-        script.run(["script", *map(str, flags)])
-    return left.value.code or 0
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import call
 
 from tfcnns import detect, evaluate, runs, train
 from tfcnns.pipelines.digit_scenes import load_digit_scenes
@@ -14,12 +15,6 @@ SMALL = [
     "--epochs=1", "--batch_size=4", "--verbosity=0", "--set=data=digit_scenes",
     "--set=limit=8", "--set=test_limit=2", "--set=width=0.02", "--set=scales=(245,281)",
 ]  # fmt: skip
-
-
-def call(script, *flags):
-    with pytest.raises(SystemExit) as left:
-        script.run(["script", *map(str, flags)])
-    return left.value.code or 0
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Maxout's two stages: where the second begins, what it is trained with, and when it ends."""
 
 import csv
+import functools
 import json
 
 import keras
 import numpy as np
 import pytest
+from scripts import call as call_script
 from small_recipes import compiled, no_eigenvectors, settings  # noqa: F401
 
 from tfcnns import recipes, runs, train
@@ -16,10 +18,7 @@ from tfcnns.training.second_stage import StartFrom, StopAfter, first_run
 pytestmark = pytest.mark.usefixtures("no_eigenvectors")
 
 
-def call(*flags):
-    with pytest.raises(SystemExit) as left:
-        train.run(["train", *map(str, flags)])
-    return left.value.code or 0
+call = functools.partial(call_script, train)
 
 
 def train_on_digits(name, out, *more, **values):

@@ -1,5 +1,6 @@
 """Two replicas train to what one does: weights, metrics, predictions, checkpoints."""
 
+import functools
 import os
 import signal
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scripts import call as call_script
 
 from tfcnns import runs, train
 from tfcnns.errors import UserError
@@ -175,10 +177,7 @@ def compile(model, config):
 """
 
 
-def call(*flags):
-    with pytest.raises(SystemExit) as left:
-        train.run(["train", *map(str, flags)])
-    return left.value.code or 0
+call = functools.partial(call_script, train)
 
 
 def arrays(run):

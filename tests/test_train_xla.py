@@ -1,7 +1,10 @@
 """--xla of the train script: what is chosen, what is kept with the run, what is refused."""
 
+import functools
+
 import pytest
 import tensorflow as tf
+from scripts import call as call_script
 
 from tfcnns import runs, train
 from tfcnns.errors import UserError
@@ -36,10 +39,7 @@ def recipe(tmp_path):
     return file
 
 
-def script(*flags):
-    with pytest.raises(SystemExit) as left:
-        train.run(["train", *map(str, flags)])
-    return left.value.code or 0
+script = functools.partial(call_script, train)
 
 
 @pytest.mark.parametrize(
