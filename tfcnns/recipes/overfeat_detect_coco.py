@@ -20,7 +20,7 @@ is .4 to 1.05 windows; that, and which have none, is a choice (`class_targets`):
 rule.
 """
 
-from tfcnns.recipes import overfeat_localize_imagenet as base
+from tfcnns.recipes import overfeat_detect_imagenet as base
 
 PAPER = {
     "paper": "OverFeat (Sermanet 2013)",
@@ -122,15 +122,8 @@ CATEGORY_IDS = tuple(c for c in range(1, 91) if c not in UNUSED)
 def config():
     return {
         **base.config(),
-        "epochs": 20,
-        "learning_rate": 0.01,
         "data": "coco/2017",
-        "split": "train+validation",
         "classes": 80,
         "class_names": tuple(COCO),
         "category_ids": CATEGORY_IDS,
-        "scales": (245, 281, 317, 389, 425, 461),
-        "negatives": 3,
-        "window_score": 0.1,
-        "least_score": 1.0,
     }

@@ -20,7 +20,7 @@ is .4 to 1.05 windows; that, and which have none, is a choice (`class_targets`):
 rule.
 """
 
-from tfcnns.recipes import overfeat_localize_imagenet as base
+from tfcnns.recipes import overfeat_detect_imagenet as base
 
 PAPER = {
     "paper": "OverFeat (Sermanet 2013)",
@@ -60,13 +60,7 @@ def config():
     return {
         **base.config(),
         "epochs": 40,
-        "learning_rate": 0.01,
         "data": "voc/2007",
-        "split": "train+validation",
         "classes": 20,
         "class_names": tuple(VOC),
-        "scales": (245, 281, 317, 389, 425, 461),
-        "negatives": 3,
-        "window_score": 0.1,
-        "least_score": 1.0,
     }
