@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfcnns.errors import UserError
 from tfcnns.training import cluster, replicas
+from tfcnns.training.freed_memory import keep_freed_memory
 
 NAMES = ("one", "mirrored", "multiworker")
 
@@ -35,7 +36,8 @@ def make_strategy(name="mirrored", devices=None):
         name: "one": the device that TensorFlow chooses, or the only one of `devices`.
             "mirrored": a replica on each of `devices`. "multiworker": a replica on each GPU, or
             else on the CPU, of each process that the environment's TF_CONFIG lists; has to be
-            made before TensorFlow has run anything.
+            made before TensorFlow has run anything. On CPUs the process then keeps the memory
+            that it frees, since gradients arrive faster in it (`freed_memory`).
         devices: list of names such as "/GPU:0"; None: all GPUs, or all (logical) CPUs.
 
     Raises:
@@ -146,6 +148,8 @@ def _mirrored(devices):
 
 @functools.cache
 def _multi_worker():
+    if not tf.config.list_physical_devices("GPU"):
+        keep_freed_memory()
     options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PACK_BYTES)
     return MultiWorker(communication_options=options)
 
