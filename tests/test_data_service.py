@@ -8,25 +8,29 @@ import sys
 import numpy as np
 import pytest
 
+from tfcnns import runs
 from tfcnns.recipes import nin_digits
+from tfcnns.training import peers
 from tfcnns.training.crew import served
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+@contextlib.contextmanager
+def one_service():
+    """A process that serves, and its address."""
+    command = [sys.executable, "-m", "tfcnns.data_service", "--port=0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, process.stdout.readline().split()[-1]
+        finally:
+            process.kill()
+
+
 @pytest.fixture(scope="module")
 def services():
-    command = [sys.executable, "-m", "tfcnns.data_service", "--port=0"]
-    with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-            )
-            for _ in range(2)
-        ]
-        for process in processes:
-            stack.callback(process.kill)
-        yield tuple(process.stdout.readline().split()[-1] for process in processes)
+    with one_service() as (_, first), one_service() as (_, second):
+        yield first, second
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -45,7 +49,7 @@ def test_same_batches_in_the_same_order(services, count):
 
 
 def test_a_script_trains_from_it(services, tmp_path):
-    from tfcnns import runs, train
+    from tfcnns import train
 
     flags = ["--recipe=nin_digits", "--epochs=1", "--batch_size=128", "--set=size=8"]
     rows = []
@@ -75,3 +79,38 @@ def test_a_service_that_is_not_there_is_one_line(tmp_path, capsys, service, said
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: --data_service: {said}")
+
+
+@pytest.mark.slow
+def test_a_service_that_dies_ends_the_training_and_it_goes_on_with_another(tmp_path):
+    run = tmp_path / "run"
+    flags = ["--recipe=nin_digits", f"--out={run}", "--resume", "--set=size=8", "--batch_size=128"]
+
+    def train(epochs, service):
+        command = [sys.executable, "-m", "tfcnns.train", *flags, f"--epochs={epochs}"]
+        return subprocess.Popen(
+            [*command, f"--data_service={service}"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    with one_service() as (process, service), train(10**6, service) as training:
+        for line in training.stdout:
+            if line.startswith("Epoch 3/"):
+                process.kill()
+                break
+        said = training.stdout.read().splitlines()
+        assert training.wait(60) == peers.LOST
+    assert said[-1] == (
+        f"error: data service {service} is gone; start it again, and then the training, with "
+        "--resume, to go on from the last checkpoint"
+    )
+    done = len(runs.open_run(run).history())
+    assert done >= 2
+    with one_service() as (_, service), train(done + 1, service) as training:
+        said = training.stdout.read()
+        assert training.wait() == 0, said
+    assert "going on from step-" in said
+    assert len(runs.open_run(run).history()) == done + 1

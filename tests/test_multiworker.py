@@ -3,6 +3,7 @@
 All processes are real; those of one training share this machine.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -18,7 +19,7 @@ import pytest
 
 from tfcnns import launch, runs, train
 from tfcnns.errors import UserError
-from tfcnns.training import cluster
+from tfcnns.training import cluster, peers
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -140,6 +141,43 @@ def test_killed_in_16_bits_it_goes_on_to_the_bit(tmp_path, recipe):
     whole, parts = (runs.open_run(tmp_path / name) for name in ("whole", "parts"))
     assert parts.settings["flags"]["precision"] == "mixed_float16"
     assert_equal_within(parts, whole, 0)
+
+
+@pytest.mark.slow
+def test_each_worker_is_restarted_by_itself(tmp_path, recipe, alone):
+    addresses = launch.free_addresses(2)
+
+    def start(worker):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+        flags = [f"--recipe={recipe}", f"--out={tmp_path}/run", "--checkpoint_steps=4", "--resume"]
+        with open(tmp_path / f"{worker}.log", "a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tfcnns.train", "--strategy=multiworker", *flags],
+                cwd=ROOT,
+                env={**os.environ, "TF_CONFIG": json.dumps(task), "KILL": f"1,{STEPS + 6},9"},
+                stdout=log,
+                stderr=log,
+            )
+
+    def ends(worker):
+        """Exit codes of a worker that is started anew, at once, until it ends well."""
+        codes = []
+        while not codes or (codes[-1] and len(codes) < 5):
+            with start(worker) as process:
+                try:
+                    codes.append(process.wait(120))
+                finally:
+                    process.kill()
+        return codes
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        survivor, killed = pool.map(ends, (0, 1))
+    said = (tmp_path / "0.log").read_text()
+    assert killed[0] == -signal.SIGKILL
+    assert killed[-1] == 0, (tmp_path / "1.log").read_text()
+    assert survivor == [peers.LOST, 0], said
+    assert f"error: worker 1 ({addresses[1]}) is gone" in said
+    assert_equal_within(runs.open_run(tmp_path / "run"), alone, 1e-6)
 
 
 @pytest.mark.slow

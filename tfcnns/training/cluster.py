@@ -1,20 +1,11 @@
 """Which processes train together, and which of them this one is: TensorFlow's TF_CONFIG."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
-import socket
-import sys
-import threading
 
 from tfcnns.errors import UserError
-
-LOST = 75  # exit code of a worker that has lost another: sysexits.h's "try again"
-_EVERY = 2.0  # seconds between two looks at the others
-_TIMEOUT = 5.0  # seconds in which a machine has to accept a connection
-_PATIENCE = 3  # looks in a row that have to fail
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,59 +63,3 @@ def this(environment=os.environ):
             f'"worker", "index": 0}}}}. Received: {text} ({error})'
         ) from None
     return Cluster(addresses, worker)
-
-
-@contextlib.contextmanager
-def watching(cluster):
-    """Ends this process, with a line that says why, should another one of `cluster` be gone.
-
-    Without it the others learn from TensorFlow, some time later and in many lines, that some
-    collective operation has failed, or wait for ever. Yields a function to call after an error: it
-    returns only if all others are still there, so that the error is this process' own.
-    """
-    others = [(w, address) for w, address in enumerate(cluster.addresses) if w != cluster.worker]
-    stop = threading.Event()
-    rounds = threading.Semaphore(0)
-
-    def watch():
-        failures = dict.fromkeys(others, 0)
-        while not stop.wait(_EVERY):
-            for other in others:
-                failures[other] = 0 if answers(other[1]) else failures[other] + 1
-                if failures[other] == _PATIENCE:
-                    _end(*other)
-            rounds.release()
-
-    def blame():
-        while rounds.acquire(blocking=False):
-            pass
-        for _ in range(_PATIENCE + 1 if others else 0):
-            rounds.acquire()
-
-    if others:
-        threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield blame
-    finally:
-        stop.set()
-
-
-def answers(address):
-    """Whether something listens at "host:port"."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT).close()
-    except OSError:
-        return False
-    return True
-
-
-def _end(worker, address):
-    sys.stdout.flush()
-    print(
-        f"error: worker {worker} ({address}) is gone; start all workers again, with --resume, "
-        "to go on from the last checkpoint",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(LOST)  # the main thread may wait in TensorFlow for the worker that is gone

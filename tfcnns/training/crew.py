@@ -7,7 +7,8 @@ import re
 import tensorflow as tf
 
 from tfcnns.errors import UserError
-from tfcnns.training.cluster import Cluster, answers
+from tfcnns.training.cluster import Cluster
+from tfcnns.training.peers import answers
 
 
 @dataclasses.dataclass

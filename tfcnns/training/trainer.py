@@ -11,10 +11,10 @@ from tfcnns.runs import build_saved, whole
 from tfcnns.training import checkpoints
 from tfcnns.training.accumulation import accumulate
 from tfcnns.training.checkpointing import Checkpointing, Stopped
-from tfcnns.training.cluster import watching
 from tfcnns.training.compiling import compiled_segments, set_step
 from tfcnns.training.crew import Crew
 from tfcnns.training.history import History
+from tfcnns.training.peers import watching
 from tfcnns.training.placement import build_optimizer
 from tfcnns.training.progress import Progress
 
@@ -167,7 +167,7 @@ def train(
 
     unlisten = saver.listen()
     try:
-        with watching(crew.cluster) as blame, compiled_segments(parts.xla):
+        with watching(crew.cluster, crew.services) as blame, compiled_segments(parts.xla):
             try:
                 fit_from(saver.epoch, saver.epoch_step)
             except tf.errors.OpError:
