@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from tfcnns import runs
+from tfcnns.errors import UserError
 from tfcnns.recipes import nin_digits
 from tfcnns.training import peers
-from tfcnns.training.crew import served
+from tfcnns.training.services import check_readable, served
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
-def one_service():
+def one_service(*flags):
     """A process that serves, and its address."""
-    command = [sys.executable, "-m", "tfcnns.data_service", "--port=0"]
+    command = [sys.executable, "-m", "tfcnns.data_service", "--port=0", *flags]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, process.stdout.readline().split()[-1]
@@ -79,6 +80,14 @@ def test_a_service_that_is_not_there_is_one_line(tmp_path, capsys, service, said
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: --data_service: {said}")
+
+
+def test_a_service_that_gives_a_name_unknown_here_is_one_line(services):
+    check_readable(services)
+    with one_service("--host=no.such.host.invalid") as (_, service):
+        here = "grpc://localhost:" + service.rpartition(":")[2]
+        with pytest.raises(UserError, match=f"{here} answers, but what it makes doesn't arrive"):
+            check_readable([here], limit=2.0)
 
 
 @pytest.mark.slow

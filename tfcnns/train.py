@@ -181,14 +181,17 @@ def _crew():
             "expected Keras' TensorFlow backend, which KERAS_BACKEND names. "
             f"Received: {keras.backend.backend()}"
         )
-    from tfcnns.training.crew import Crew, check_services
+    from tfcnns.training import services
+    from tfcnns.training.crew import Crew
     from tfcnns.training.strategies import make_cpus, make_strategy
 
-    check_services(FLAGS.data_service)
+    services.check_there(FLAGS.data_service)
     make_cpus(FLAGS.devices)
     strategy = None
     if FLAGS.strategy != "one" or FLAGS.devices:
         strategy = make_strategy(FLAGS.strategy, FLAGS.devices)
+    # Not earlier: a strategy has to be made before TensorFlow runs anything.
+    services.check_readable(FLAGS.data_service)
     return Crew(strategy, cluster, tuple(FLAGS.data_service))
 
 

@@ -2,13 +2,11 @@
 
 import contextlib
 import dataclasses
-import re
 
 import tensorflow as tf
 
-from tfcnns.errors import UserError
 from tfcnns.training.cluster import Cluster
-from tfcnns.training.peers import answers
+from tfcnns.training.services import served
 
 
 @dataclasses.dataclass
@@ -71,46 +69,6 @@ class Crew:
     def wait(self):
         """Returns once all workers have come here."""
         self.any([True])
-
-
-def served(make, services, worker, workers):
-    """`make(worker, workers)`, made by tf.data services where there are any.
-
-    Service k of K makes part k of K of this worker's part, in order, and the parts are joined
-    here: batches are the same as without services, whatever their number.
-
-    Args:
-        make, worker, workers: see `Crew.dataset`.
-        services: addresses such as "grpc://host:5050" of dispatchers with one tf.data worker.
-    """
-    if not services:
-        return make(worker, workers)
-    count = len(services)
-    parts = [make(worker * count + k, workers * count) for k in range(count)]
-    if parts[0] is None:
-        return None
-    batches = parts[0].cardinality()
-    remote = tuple(
-        part.apply(tf.data.experimental.service.distribute("parallel_epochs", service))
-        for part, service in zip(parts, services, strict=True)
-    )
-    dataset = tf.data.Dataset.zip(remote).map(
-        lambda *parts: tf.nest.map_structure(lambda *x: tf.concat(x, 0), *parts)
-    )
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
-
-
-def check_services(services):
-    """Raises UserError unless something listens at each; TensorFlow would wait without a word."""
-    for service in services:
-        if not re.fullmatch(r"grpc://.+:\d+", service):
-            raise UserError(f"--data_service: expected grpc://host:port. Received: {service}")
-        if not answers(service.removeprefix("grpc://")):
-            raise UserError(
-                f"--data_service: nothing answers at {service}; "
-                "start python -m tfcnns.data_service there first"
-            )
 
 
 def split(dataset, parts):
