@@ -37,8 +37,15 @@ def config():
 
 data = nin_digits.data
 
+def kill_at(now):
+    worker, step, number = map(int, os.environ.get("KILL", "-1,0,0").split(","))
+    task = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]
+    if now == step and task["index"] == worker:
+        os.kill(os.getpid(), number)
+
 def model(config):
     from tfcnns.models import nin
+    kill_at(0)
     rescale = keras.layers.Rescaling(1 / 255)
     return nin((8, 8, 1), ((8, 8), (8, 10)), (3, 3), preprocessing=[rescale], dropout=0.0)
 
@@ -46,10 +53,7 @@ class Kill(keras.callbacks.Callback):
     count = 0
     def on_train_batch_end(self, batch, logs=None):
         self.count += 1
-        worker, step, number = map(int, os.environ.get("KILL", "-1,0,0").split(","))
-        task = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]
-        if self.count == step and task["index"] == worker:
-            os.kill(os.getpid(), number)
+        kill_at(self.count)
 
 def compile(model, config):
     model.compile(PaperSGD(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -141,6 +145,15 @@ def test_killed_in_16_bits_it_goes_on_to_the_bit(tmp_path, recipe):
     whole, parts = (runs.open_run(tmp_path / name) for name in ("whole", "parts"))
     assert parts.settings["flags"]["precision"] == "mixed_float16"
     assert_equal_within(parts, whole, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worker", [0, 1])
+def test_killed_while_the_model_is_built(tmp_path, recipe, worker):
+    killed = launched(f"--recipe={recipe}", f"--out={tmp_path}/run", "--resume", kill=(worker, 0))
+    assert killed.returncode == 128 + signal.SIGKILL, killed.stdout
+    assert f"[{1 - worker}] error: worker {worker} (127.0.0.1:" in killed.stdout
+    assert "Traceback" not in killed.stdout
 
 
 @pytest.mark.slow

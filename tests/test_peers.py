@@ -26,11 +26,12 @@ host, port = addresses[me].split(":")
 with socket.create_server((host, int(port))):
     print("listening", flush=True)
     sys.stdin.readline()
-    with peers.watching(Cluster(tuple(addresses), me), services) as look:
-        print("watching", flush=True)
-        sys.stdin.readline()
-        look()
-        sys.stdin.readline()
+    watch = peers.Watch(Cluster(tuple(addresses), me), services)
+    watch.start()
+    print("watching", flush=True)
+    sys.stdin.readline()
+    watch.look()
+    sys.stdin.readline()
 """
 
 
@@ -101,9 +102,16 @@ def test_an_error_with_all_others_there_is_this_process_own():
         assert "error: worker 0" in second.stderr.readline()
 
 
+def test_in_the_end_the_others_may_go():
+    watch = peers.Watch(Cluster(("127.0.0.1:1", "127.0.0.1:2")))
+    watch.stop()
+    watch.look()
+
+
 def test_alone_there_is_nobody_to_look_at():
-    with peers.watching(Cluster()) as look:
-        look()
+    watch = peers.Watch(Cluster())
+    watch.start()
+    watch.look()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:80"])

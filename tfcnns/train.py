@@ -106,20 +106,20 @@ def main(rest):
     path = recipes.find(FLAGS.recipe)
     if FLAGS.out and _cluster().is_chief:
         runs.check_out(FLAGS.out, FLAGS.overwrite)
-    crew = _crew()
-    recipe = runs.load_recipe(path)
-    config = _config(recipe)
-    kept = {name: FLAGS[name].value for name in _KEPT}
-    parts = _prepare(recipe, config, kept, crew)
-    places = _show_placement(parts) if FLAGS.show_placement else None
-    if not FLAGS.out:
-        return None
-    if not crew.is_chief:
-        return _help_train(parts, None)
-    run = runs.create_run(FLAGS.out, path, config, kept, FLAGS.overwrite)
-    if places:
-        _draw_placement(places, run.path)
-    return _train(run, parts, None)
+    with _crew() as crew:
+        recipe = runs.load_recipe(path)
+        config = _config(recipe)
+        kept = {name: FLAGS[name].value for name in _KEPT}
+        parts = _prepare(recipe, config, kept, crew)
+        places = _show_placement(parts) if FLAGS.show_placement else None
+        if not FLAGS.out:
+            return None
+        if not crew.is_chief:
+            return _help_train(parts, None)
+        run = runs.create_run(FLAGS.out, path, config, kept, FLAGS.overwrite)
+        if places:
+            _draw_placement(places, run.path)
+        return _train(run, parts, None)
 
 
 def _resume():
@@ -128,21 +128,21 @@ def _resume():
         raise UserError("--resume takes everything from the run itself; only --epochs may change")
     changes = {name: value for name, value in _given().items() if name == "epochs"}
     config = cli.with_data_flags(settings.with_values(run.config, changes), FLAGS)
-    crew = _crew()
-    if FLAGS.recipe:
-        _check_same(run)
-    from tfcnns.training import checkpoints
+    with _crew() as crew:
+        if FLAGS.recipe:
+            _check_same(run)
+        from tfcnns.training import checkpoints
 
-    checkpoint = checkpoints.latest(run.checkpoints)
-    if checkpoint:
-        done = checkpoints.read_state(checkpoint)["epoch"]
-        if done > config["epochs"]:
-            raise UserError(f"--epochs={config['epochs']}: the run has done {done} already")
-    kept = {name: run.settings["flags"].get(name, FLAGS[name].default) for name in _KEPT}
-    parts = _prepare(run.recipe, config, kept, crew, saved=True)
-    if FLAGS.show_placement and crew.is_chief:
-        _draw_placement(_show_placement(parts), run.path)
-    return _train(run, parts, checkpoint) if crew.is_chief else _help_train(parts, checkpoint)
+        checkpoint = checkpoints.latest(run.checkpoints)
+        if checkpoint:
+            done = checkpoints.read_state(checkpoint)["epoch"]
+            if done > config["epochs"]:
+                raise UserError(f"--epochs={config['epochs']}: the run has done {done} already")
+        kept = {name: run.settings["flags"].get(name, FLAGS[name].default) for name in _KEPT}
+        parts = _prepare(run.recipe, config, kept, crew, saved=True)
+        if FLAGS.show_placement and crew.is_chief:
+            _draw_placement(_show_placement(parts), run.path)
+        return _train(run, parts, checkpoint) if crew.is_chief else _help_train(parts, checkpoint)
 
 
 def _check_same(run):

@@ -6,6 +6,7 @@ import dataclasses
 import tensorflow as tf
 
 from tfcnns.training.cluster import Cluster
+from tfcnns.training.peers import Watch
 from tfcnns.training.services import served
 
 
@@ -13,17 +14,33 @@ from tfcnns.training.services import served
 class Crew:
     """The strategy of a training and this process' place in it; by default it is alone.
 
+    A context in which the loss of another worker, or of a service, ends this process with a line
+    that names it.
+
     Attributes:
         strategy: of `make_strategy`, or None.
         cluster: the `Cluster` of processes.
         services: addresses of tf.data services that make this process' batches; () none.
         passes: parts in which each replica works through its part of a batch.
+        watch: the `Watch` over the others; to be stopped once this process needs them no more.
     """
 
     strategy: object = None
     cluster: Cluster = dataclasses.field(default_factory=Cluster)
     services: tuple = ()
     passes: int = 1
+
+    def __post_init__(self):
+        self.watch = Watch(self.cluster, self.services)
+
+    def __enter__(self):
+        self.watch.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, tf.errors.OpError):
+            self.watch.look()
+        self.watch.stop()
 
     @property
     def is_chief(self):

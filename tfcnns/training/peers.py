@@ -1,6 +1,5 @@
 """The other processes that a training can't do without, and what it does when one is gone."""
 
-import contextlib
 import os
 import socket
 import sys
@@ -17,45 +16,48 @@ _TIMEOUT = 5.0  # seconds in which a machine has to accept a connection
 _LINGER = 3.0
 
 
-@contextlib.contextmanager
-def watching(cluster, services=()):
+class Watch:
     """Ends this process, with a line that says why, should one that it needs be gone.
 
     Without it the others learn from TensorFlow, some time later and in many lines, that some
-    collective operation has failed, or wait for ever. Yields a function to call after an error: it
-    returns only if all others are still there, so that the error is this process' own.
+    collective operation has failed, or wait for ever.
 
     Args:
         cluster: the `Cluster` whose other workers are watched.
         services: "grpc://host:port" of the tf.data services that make this process' batches.
     """
-    needed = [
-        (address, f"worker {worker} ({address}) is gone; start all workers again")
-        for worker, address in enumerate(cluster.addresses)
-        if worker != cluster.worker
-    ]
-    for service in services:
-        line = f"data service {service} is gone; start it again, and then the training"
-        needed.append((service.removeprefix("grpc://"), line))
-    stop = threading.Event()
-    one_at_a_time = threading.Lock()
 
-    def look():
-        with one_at_a_time:
-            for address, line in needed:
-                if _is_gone(address):
+    def __init__(self, cluster, services=()):
+        self._needed = [
+            (address, f"worker {worker} ({address}) is gone; start all workers again")
+            for worker, address in enumerate(cluster.addresses)
+            if worker != cluster.worker
+        ]
+        for service in services:
+            line = f"data service {service} is gone; start it again, and then the training"
+            self._needed.append((service.removeprefix("grpc://"), line))
+        self._stopped = threading.Event()
+        self._one_at_a_time = threading.Lock()
+
+    def start(self):
+        """Looks from now on, every second."""
+        if self._needed:
+            threading.Thread(target=self._go_on, daemon=True).start()
+
+    def stop(self):
+        """From now on the others may go."""
+        self._stopped.set()
+
+    def look(self):
+        """Looks now: after an error, which is this process' own if this returns."""
+        with self._one_at_a_time:
+            for address, line in self._needed:
+                if _is_gone(address) and not self._stopped.is_set():
                     _end(line)
 
-    def watch():
-        while not stop.wait(_EVERY):
-            look()
-
-    if needed:
-        threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield look
-    finally:
-        stop.set()
+    def _go_on(self):
+        while not self._stopped.wait(_EVERY):
+            self.look()
 
 
 def answers(address):

@@ -14,7 +14,6 @@ from tfcnns.training.checkpointing import Checkpointing, Stopped
 from tfcnns.training.compiling import compiled_segments, set_step
 from tfcnns.training.crew import Crew
 from tfcnns.training.history import History
-from tfcnns.training.peers import watching
 from tfcnns.training.placement import build_optimizer
 from tfcnns.training.progress import Progress
 
@@ -167,17 +166,15 @@ def train(
 
     unlisten = saver.listen()
     try:
-        with watching(crew.cluster, crew.services) as blame, compiled_segments(parts.xla):
-            try:
-                fit_from(saver.epoch, saver.epoch_step)
-            except tf.errors.OpError:
-                blame()
-                raise
+        with compiled_segments(parts.xla):
+            fit_from(saver.epoch, saver.epoch_step)
     except Stopped:
+        crew.watch.stop()
         _save_weights(run, model)
         raise
     finally:
         unlisten()
+    crew.watch.stop()
     _save_weights(run, model)
     if run:
         with whole(run.path / "model.keras") as file:
