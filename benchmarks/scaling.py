@@ -35,6 +35,9 @@ _ONLY = flags.DEFINE_string("only", "", "run the nets whose name contains this")
 _BATCH = flags.DEFINE_integer("batch", 128, "images per step and worker", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 4, "of which the best counts", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", None, "steps a round; by default each net's own")
+_GRADIENTS = flags.DEFINE_enum(
+    "gradient_dtype", "float32", ["float32", "bfloat16"], "type in which gradients are exchanged"
+)
 _WORKER = flags.DEFINE_integer("worker", None, "for this script's own use: which worker this is")
 
 # Builder in tfcnns.models and steps a round.
@@ -49,7 +52,7 @@ class Worker:
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         self.process = subprocess.Popen(
             [sys.executable, __file__, f"--only={net}", f"--batch={_BATCH.value}"]
-            + [f"--worker={index}"],
+            + [f"--worker={index}", f"--gradient_dtype={_GRADIENTS.value}"],
             env={**os.environ, "TF_CONFIG": json.dumps(task)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -128,11 +131,13 @@ def work(net, index, batch):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     from tfcnns.layers import xla_segments
     from tfcnns.training import make_strategy
+    from tfcnns.training.exchange import exchange_in
 
     strategy = make_strategy("multiworker")
     xla_segments(True)
     with strategy.scope():
         together = compiled(net)
+    exchange_in(together.optimizer, _GRADIENTS.value)
     alone = compiled(net)
     shapes = [weight.shape for weight in alone.trainable_weights]
 
@@ -140,7 +145,8 @@ def work(net, index, batch):
     def reduce():
         def replica():
             context = tf.distribute.get_replica_context()
-            sums = context.all_reduce("SUM", [tf.ones(shape) for shape in shapes])
+            gradients = [tf.cast(tf.ones(shape), _GRADIENTS.value) for shape in shapes]
+            sums = [tf.cast(one, tf.float32) for one in context.all_reduce("SUM", gradients)]
             return tf.add_n([tf.reshape(one, [-1])[0] for one in sums])
 
         return strategy.run(replica)
@@ -243,7 +249,11 @@ def main(argv):
     del argv
     if _WORKER.value is not None:
         return work(_ONLY.value, _WORKER.value, _BATCH.value)
-    print(f"{os.cpu_count()} CPU cores, best of {_ROUNDS.value} rounds", flush=True)
+    print(
+        f"{os.cpu_count()} CPU cores, best of {_ROUNDS.value} rounds, "
+        f"gradients exchanged in {_GRADIENTS.value}",
+        flush=True,
+    )
     for net, steps in NETS.items():
         if _ONLY.value in net:
             report(net, measure(net, _STEPS.value or steps))

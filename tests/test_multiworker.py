@@ -136,15 +136,22 @@ def test_equal_to_the_bit_whichever_worker_is_killed_or_asked_to_stop(tmp_path, 
 
 
 @pytest.mark.slow
-def test_killed_in_16_bits_it_goes_on_to_the_bit(tmp_path, recipe):
-    start = (f"--recipe={recipe}", "--checkpoint_steps=4", "--resume", "--precision=mixed_float16")
+@pytest.mark.parametrize(
+    ("flag", "value"), [("precision", "mixed_float16"), ("gradient_dtype", "bfloat16")]
+)
+def test_killed_in_16_bits_it_goes_on_to_the_bit(tmp_path, recipe, alone, flag, value):
+    start = (f"--recipe={recipe}", "--checkpoint_steps=4", "--resume", f"--{flag}={value}")
     assert launched(*start, f"--out={tmp_path}/whole").returncode == 0
     killed = launched(*start, f"--out={tmp_path}/parts", kill=(1, STEPS + 6))
     assert killed.returncode == 137, killed.stdout
     assert launched(*start, f"--out={tmp_path}/parts").returncode == 0
     whole, parts = (runs.open_run(tmp_path / name) for name in ("whole", "parts"))
-    assert parts.settings["flags"]["precision"] == "mixed_float16"
+    assert parts.settings["flags"][flag] == value
     assert_equal_within(parts, whole, 0)
+    # 16 bits keep 2^-9 to 2^-11 of each gradient; twenty steps move weights by up to .4.
+    assert_equal_within(parts, alone, 0.01)
+    with pytest.raises(AssertionError):
+        assert_equal_within(parts, alone, 1e-6)
 
 
 @pytest.mark.slow

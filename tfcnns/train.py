@@ -73,6 +73,13 @@ flags.DEFINE_enum(
     **_own,
 )
 flags.DEFINE_enum(
+    "gradient_dtype",
+    "float32",
+    ["float32", "bfloat16"],
+    "type in which replicas exchange gradients",
+    **_own,
+)
+flags.DEFINE_enum(
     "xla",
     "auto",
     ["auto", "segments", "step", "off"],
@@ -84,7 +91,7 @@ flags.DEFINE_integer(
 )
 
 # Flags that a resumed run takes from its start.
-_KEPT = ("deterministic", "precision", "xla", "accumulate")
+_KEPT = ("deterministic", "precision", "xla", "accumulate", "gradient_dtype")
 _SHORTHAND = ("epochs", "batch_size", "seed", "learning_rate")
 
 
@@ -104,6 +111,8 @@ def main(rest):
     if not FLAGS.recipe:
         raise UserError("--recipe is missing; --list shows them")
     path = recipes.find(FLAGS.recipe)
+    if FLAGS.gradient_dtype != "float32" and FLAGS.strategy == "one":
+        raise UserError("--gradient_dtype is for replicas: give --strategy=mirrored or multiworker")
     if FLAGS.out and _cluster().is_chief:
         runs.check_out(FLAGS.out, FLAGS.overwrite)
     with _crew() as crew:
@@ -205,7 +214,7 @@ def _prepare(recipe, config, kept, crew, saved=False):
     kept["xla"] = compiling.choose_way(kept["xla"], crew.strategy)
     trainer.set_seeds(config.get("seed", 0), kept["deterministic"])
     keras.config.set_dtype_policy(kept["precision"])
-    crew.passes = kept["accumulate"]
+    crew.passes, crew.gradient_dtype = kept["accumulate"], kept["gradient_dtype"]
     return trainer.prepare(recipe, config, saved, crew, kept["xla"])
 
 

@@ -22,6 +22,7 @@ class Crew:
         cluster: the `Cluster` of processes.
         services: addresses of tf.data services that make this process' batches; () none.
         passes: parts in which each replica works through its part of a batch.
+        gradient_dtype: type in which replicas exchange their gradients.
         watch: the `Watch` over the others; to be stopped once this process needs them no more.
     """
 
@@ -29,6 +30,7 @@ class Crew:
     cluster: Cluster = dataclasses.field(default_factory=Cluster)
     services: tuple = ()
     passes: int = 1
+    gradient_dtype: str = "float32"
 
     def __post_init__(self):
         self.watch = Watch(self.cluster, self.services)

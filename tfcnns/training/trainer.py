@@ -13,6 +13,7 @@ from tfcnns.training.accumulation import accumulate
 from tfcnns.training.checkpointing import Checkpointing, Stopped
 from tfcnns.training.compiling import compiled_segments, set_step
 from tfcnns.training.crew import Crew
+from tfcnns.training.exchange import exchange_in
 from tfcnns.training.history import History
 from tfcnns.training.placement import build_optimizer
 from tfcnns.training.progress import Progress
@@ -79,6 +80,8 @@ def prepare(recipe, config, saved=False, crew=None, xla="off"):
         model, callbacks = _compiled(recipe, config, saved)
         set_step(model, xla)
     accumulate(model, crew.passes)
+    if crew.splits_batches:
+        exchange_in(model.optimizer, crew.gradient_dtype)
     return Parts(recipe, config, model, callbacks, validation, steps, crew, xla)
 
 
