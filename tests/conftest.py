@@ -2,6 +2,8 @@
 
 import warnings
 
+import pytest
+
 from tfcnns import cli
 
 
@@ -13,3 +15,12 @@ def pytest_configure(config):
     cpu = tf.config.list_physical_devices("CPU")[0]
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, two)
+
+
+@pytest.fixture(autouse=True)
+def _float32_again():
+    """Scripts that run in this process set Keras' precision, and leave it."""
+    yield
+    import keras
+
+    keras.config.set_dtype_policy("float32")

@@ -34,12 +34,6 @@ def compile(model, config):
 """
 
 
-@pytest.fixture(autouse=True)
-def _policy_back():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 call = functools.partial(call_script, train)
 
 
