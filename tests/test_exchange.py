@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scripts import call
 
-from tests.scripts import call
 from tfcnns import runs, train
 from tfcnns.training import LARS, PaperSGD, make_strategy
 from tfcnns.training.exchange import exchange_in
@@ -14,9 +14,9 @@ from tfcnns.training.exchange import exchange_in
 SAMPLES = np.array([[1.2345678, -3e-30, 7.7], [2.3456789, 5e-30, -1e30]], "float32")
 
 
-def trained(dtype, optimizer, strategy="mirrored"):
+def trained(dtype, optimizer):
     """Weights after one step from ones."""
-    with make_strategy(strategy).scope():
+    with make_strategy("mirrored").scope():
         model = keras.Sequential(
             [keras.Input((3,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
         )
