@@ -23,7 +23,6 @@ one), as shares of the time of a step of "two+input".
 docs/scaling.md has the figures, and goes on from here to machines that nobody had.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -49,11 +48,12 @@ class Worker:
     """A worker process, as its parent sees it."""
 
     def __init__(self, net, index, core, addresses):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        from tfcnns.launch import worker_environment
+
         self.process = subprocess.Popen(
             [sys.executable, __file__, f"--only={net}", f"--batch={_BATCH.value}"]
             + [f"--worker={index}", f"--gradient_dtype={_GRADIENTS.value}"],
-            env={**os.environ, "TF_CONFIG": json.dumps(task)},
+            env=worker_environment(addresses, index),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -168,13 +168,12 @@ def test_each_worker_is_restarted_by_itself(tmp_path, recipe, alone):
     addresses = launch.free_addresses(2)
 
     def start(worker):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
         flags = [f"--recipe={recipe}", f"--out={tmp_path}/run", "--checkpoint_steps=4", "--resume"]
         with open(tmp_path / f"{worker}.log", "a") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tfcnns.train", "--strategy=multiworker", *flags],
                 cwd=ROOT,
-                env={**os.environ, "TF_CONFIG": json.dumps(task), "KILL": f"1,{STEPS + 6},9"},
+                env={**launch.worker_environment(addresses, worker), "KILL": f"1,{STEPS + 6},9"},
                 stdout=log,
                 stderr=log,
             )
@@ -266,11 +265,10 @@ def test_fit_evaluate_and_predict_of_a_users_own_code(tmp_path):
     addresses = launch.free_addresses(2)
 
     def start(strategy, worker):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
         return subprocess.Popen(
             [sys.executable, "-c", USER, strategy, str(tmp_path / f"{strategy}{worker}.npz")],
             cwd=ROOT,
-            env={**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**launch.worker_environment(addresses, worker), "TF_CPP_MIN_LOG_LEVEL": "3"},
             stderr=subprocess.PIPE,
             text=True,
         )

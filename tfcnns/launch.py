@@ -71,11 +71,16 @@ def free_addresses(count):
         return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
 
 
-def _start(addresses, worker, arguments):
+def worker_environment(addresses, worker):
+    """The environment of a process that is one of the workers at `addresses`."""
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+    return {**os.environ, "TF_CONFIG": json.dumps(task)}
+
+
+def _start(addresses, worker, arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "tfcnns.train", "--strategy=multiworker", *arguments],
-        env={**os.environ, "TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1"},
+        env={**worker_environment(addresses, worker), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
