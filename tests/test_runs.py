@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tfcnns import runs
+from tfcnns import files, runs
 from tfcnns.errors import UserError
 
 RECIPE = """
@@ -105,7 +105,7 @@ def test_a_config_that_cannot_be_kept_writes_nothing(tmp_path, recipe):
 
 HOLD = """
 import sys, time
-from tfcnns import runs
+from tfcnns import files, runs
 with runs.open_run(sys.argv[1]).lock():
     print("held", flush=True)
     time.sleep(60)
@@ -130,10 +130,10 @@ def test_a_run_has_one_trainer_at_a_time(tmp_path, recipe):
 
 def test_whole_files_or_none(tmp_path):
     file = tmp_path / "a.weights.h5"
-    runs.write_whole(file, b"old")
+    files.write_whole(file, b"old")
 
     def write_badly():
-        with runs.whole(file) as temporary:
+        with files.whole(file) as temporary:
             assert temporary.name.endswith(".weights.h5")  # Keras looks at the ending
             temporary.write_bytes(b"half of the n")
             raise RuntimeError("power cut")

@@ -5,4 +5,12 @@
 alone imports nothing heavy: Keras and TensorFlow come with the parts that use them.
 """
 
+import sys
+
 __version__ = "0.1.0"
+
+if sys.argv[:1] == ["-m"] and any(word.startswith("tfcnns.") for word in sys.orig_argv):
+    # A script of this package starts, and hasn't yet imported what it needs.
+    from tfcnns import interruption
+
+    interruption.end_at_once()

@@ -1,4 +1,4 @@
-"""What every script shares: flags, quiet start, and one clear line for a mistake.
+"""What every script shares: flags, quiet start, one clear line for a mistake, exit codes.
 
 A script defines its flags in a `flags.FlagValues` of its own, so that `--help` shows
 them and nothing else, and ends with `run = script(main, FLAGS)`.
@@ -15,7 +15,9 @@ import warnings
 
 from absl import flags
 
+from tfcnns import interruption
 from tfcnns.errors import UserError
+from tfcnns.mistakes import mistake
 
 _THEME = "theme: "  # what tells a theme from the module where a flag without one is defined
 _EVERY_SCRIPT = "In every script"  # the theme that stands last
@@ -84,31 +86,40 @@ def script(main, values, usage):
     """
 
     def run(argv=None):
+        if argv is None:  # a process of our own
+            interruption.listen()
         argv = list(sys.argv if argv is None else argv)
         for name in values:  # a second call in one process starts from the defaults too
             values[name].unparse()
         try:
             rest = values(argv)[1:]
-            if values.help:
-                print(help_text(usage, values))
-                sys.exit(0)
-            sys.exit(main(rest))
-        except (flags.Error, UserError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            sys.exit(2)
+            code = print(help_text(usage, values)) if values.help else main(rest)
+            if sys.stdout:
+                sys.stdout.flush()  # or it would be said too late that nobody has got it
+        except KeyboardInterrupt:
+            code = interruption.CODE
         except BrokenPipeError:  # whoever read our output, such as head, has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
+            code = 141
         except Exception as error:
-            found = re.search(r"UserError: (.+)", str(error))
-            if found is None:
+            code = 2
+            said = str(error) if isinstance(error, flags.Error) else mistake(error)
+            if said is not None:
+                print(f"error: {' '.join(said.split())}", file=sys.stderr)
+            elif not interruption.asked():
                 raise
-            # A mistake met inside tf.data, a damaged image say, comes wrapped in TensorFlow's own
-            # error.
-            print(f"error: {found[1].strip()}", file=sys.stderr)
-            sys.exit(2)
+        _forget_output()
+        sys.exit(interruption.CODE if interruption.asked() else code)
 
     return run
+
+
+def _forget_output():
+    """What can't be written to standard output isn't tried again when the process ends."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def help_text(usage, values):
@@ -190,7 +201,8 @@ def _stderr_to_file():
             failed = False
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
+            if not interruption.asked():  # which wants silence
+                os.dup2(kept, 2)
             os.close(kept)
             if failed:
                 file.seek(0)

@@ -8,6 +8,7 @@ from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
+from tfcnns.files import write_whole
 
 USAGE = """\
 Finds objects in image files (JPEG, PNG, GIF, BMP), or in all those of a folder.
@@ -134,7 +135,7 @@ def _write(out, files, names, found, category_ids):
     from tfcnns.detection.coco_format import write_detections
 
     rows = [{"id": i, "file_name": str(files[i]), "picture": names[i]} for i, _ in found]
-    runs.write_whole(out / "images.json", json.dumps(rows, indent=2).encode())
+    write_whole(out / "images.json", json.dumps(rows, indent=2).encode())
     write_detections(
         out / "detections.json", [one for _, one in found], [i for i, _ in found], category_ids
     )

@@ -6,6 +6,7 @@ from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
+from tfcnns.files import write_whole
 
 USAGE = """\
 Evaluates a run's saved model and writes evaluation.json into the run.
@@ -97,7 +98,7 @@ def _write(run_, result):
     file = run_.path / "evaluation.json"
     how = {"split": FLAGS.split, "weights": FLAGS.weights, "set": FLAGS.set}
     result = {**result, **how, "epochs": len(run_.history())}
-    runs.write_whole(file, json.dumps(result).encode())
+    write_whole(file, json.dumps(result).encode())
     print(f"written to {file}")
 
 

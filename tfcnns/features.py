@@ -6,6 +6,7 @@ from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
+from tfcnns.files import whole
 from tfcnns.nearest import nearest
 
 USAGE = """\
@@ -150,7 +151,7 @@ def write(path, features, files):
     path = pathlib.Path(path)
     if not path.parent.is_dir():
         raise UserError(f"--out={path}: there is no directory {path.parent}")
-    with runs.whole(path) as temporary:
+    with whole(path) as temporary:
         np.savez(temporary, features=features, files=np.array([str(file) for file in files]))
 
 

@@ -21,19 +21,28 @@ import fcntl
 import importlib.util
 import json
 import logging
-import os
 import pathlib
 import platform
-import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from importlib import metadata
 
 import tfcnns
+from tfcnns import paths
 from tfcnns.errors import UserError
+from tfcnns.files import check_can_write, left_behind, remove, sweep, temporary_name, write_whole
 
 FUNCTIONS = ("config", "data", "model", "compile")
+_SETTINGS = {"recipe": str, "config": dict, "flags": dict}  # what run.json must hold
+_IN_KERAS_FILE = ("config.json", "metadata.json", "model.weights.h5")
+# What the scripts make in a run; --overwrite deletes nothing else.
+_MADE = (
+    *("recipe.py", "run.json", "history.csv", "tensorboard", "checkpoints", "lock"),
+    *("best.weights.h5", "last.weights.h5", "model.keras", "evaluation.json", "detections.json"),
+    *("plots", "report.html", "placement.png", "placement.svg"),
+)
 _VERSIONS_OF = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "keras-cv")
 
 
@@ -42,15 +51,22 @@ class Run:
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
-        self.settings = json.loads((self.path / "run.json").read_text())
-        self.config = _with_tuples(self.settings["config"])
+        self.settings = _checked(json.loads((self.path / "run.json").read_text()))
+        self.config = paths.from_inside(_with_tuples(self.settings["config"]), self.path)
         self._recipe = None
 
     @property
     def recipe(self):
         """The run's own copy of its recipe, as a module."""
         if self._recipe is None:
-            self._recipe = load_recipe(self.path / "recipe.py")
+            recipe = load_recipe(self.path / "recipe.py")
+            for name, value in recipe.config().items():
+                if name not in self.config:
+                    raise UserError(
+                        f"{self.path / 'run.json'} lacks the setting {name!r}, which the recipe "
+                        f"has: add it to its config (the recipe's own is {json.dumps(value)})"
+                    )
+            self._recipe = recipe
         return self._recipe
 
     @property
@@ -104,8 +120,7 @@ class Run:
         recipe = self.recipe  # likewise, for what the user's own file registers
         if weights == "final":
             file = self._file("model.keras")
-            if not zipfile.is_zipfile(file):
-                raise UserError(f"{file} is damaged: expected a whole .keras file")
+            check_keras_file(file)
             model = keras.saving.load_model(file, compile=False)
         else:
             file = self._file(f"{weights}.weights.h5")
@@ -121,7 +136,8 @@ class Run:
     def update_config(self, config):
         """Keeps a config that a resume has changed."""
         if config != self.config:
-            self.settings["config"] = self.config = config
+            self.config = config
+            self.settings["config"] = paths.relative_inside(config, self.path)
             write_whole(self.path / "run.json", json.dumps(self.settings, indent=2).encode())
 
     def _file(self, name):
@@ -133,15 +149,26 @@ class Run:
             )
         return file
 
-    @contextlib.contextmanager
     def lock(self):
-        """Holds the run for this process; the system lets go of it however that ends."""
-        with open(self.path / "lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{self.path} is being trained by another process") from None
-            yield
+        """Holds the run for this process in a `with` block; see `locked`."""
+        return locked(self.path)
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds the run at `path` for this process; the system lets go of it however that ends.
+
+    What a process that was killed has left half-made there is removed.
+    """
+    path = pathlib.Path(path)
+    with open(path / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{path} is being trained by another process") from None
+        sweep(path)
+        sweep(path / "checkpoints")
+        yield
 
 
 def open_run(path):
@@ -161,10 +188,23 @@ def open_run(path):
         raise UserError(f"{path / 'run.json'} is damaged: {error}") from error
 
 
+def check_keras_file(file):
+    """Raises UserError, naming it, unless a file is a whole .keras file, by its own checksums."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            bad = archive.testzip()
+            missing = set(_IN_KERAS_FILE) - set(archive.namelist())
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{file} is damaged: expected a whole .keras file") from error
+    if bad or missing:
+        why = f"{bad} in it is broken" if bad else f"{min(missing)} isn't in it"
+        raise UserError(f"{file} is damaged: expected a whole .keras file, but {why}")
+
+
 def is_free(path):
-    """Whether nothing is at `path` yet, or an empty directory."""
+    """Whether nothing is at `path` yet, or a directory with nothing but another's leftovers."""
     path = pathlib.Path(path)
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    return not path.exists() or (path.is_dir() and set(path.iterdir()) <= set(left_behind(path)))
 
 
 def check_out(path, overwrite=False):
@@ -172,17 +212,24 @@ def check_out(path, overwrite=False):
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"--out={path} is a file, expected a directory")
-    if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
-            raise UserError(
-                f"--out={path} is not empty: give another directory, or --overwrite to "
-                "replace the run in it, or --resume to go on with it"
-            )
-        if not (path / "run.json").is_file():
-            raise UserError(
-                f"--overwrite replaces runs only, and {path} holds something else: "
-                "no run.json is in it"
-            )
+    check_can_write(path)
+    if is_free(path):
+        return
+    if not overwrite:
+        raise UserError(
+            f"--out={path} is not empty: give another directory, or --overwrite to "
+            "replace the run in it, or --resume to go on with it"
+        )
+    if not (path / "run.json").is_file():
+        raise UserError(
+            f"--overwrite replaces runs only, and {path} holds something else: no run.json is in it"
+        )
+    others = {p.name for p in path.iterdir()} - set(_MADE) - {p.name for p in left_behind(path)}
+    if others:
+        raise UserError(
+            f"--overwrite deletes what belongs to a run, and {path} also holds {min(others)}: "
+            "move it away first"
+        )
 
 
 def create_run(path, recipe, config, flags=None, overwrite=False):
@@ -199,7 +246,7 @@ def create_run(path, recipe, config, flags=None, overwrite=False):
     check_out(path, overwrite)
     settings = {
         "recipe": recipe.stem,
-        "config": config,
+        "config": paths.relative_inside(config, path),
         "seed": config.get("seed"),
         "flags": flags or {},
         "versions": versions(),
@@ -209,14 +256,33 @@ def create_run(path, recipe, config, flags=None, overwrite=False):
     }
     text = json.dumps(settings, indent=2)  # fails on a bad config before anything is written
     source = recipe.read_bytes()
-    if path.is_dir():
-        with Run(path).lock() if (path / "run.json").is_file() else contextlib.nullcontext():
-            for entry in path.iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     path.mkdir(parents=True, exist_ok=True)
-    write_whole(path / "recipe.py", source)
-    write_whole(path / "run.json", text.encode())
+    with _replaced(path) if (path / "run.json").is_file() else contextlib.nullcontext():
+        write_whole(path / "recipe.py", source)
+        write_whole(path / "run.json", text.encode())
     return Run(path)
+
+
+@contextlib.contextmanager
+def _replaced(path):
+    """Moves an older run aside, and deletes it once the block has made the new one.
+
+    Whatever can't be moved, all is back in its place. Links are removed, not what they lead to.
+    """
+    with locked(path):
+        aside, moved = path / temporary_name("replaced"), []
+        entries = list(path.iterdir())
+        aside.mkdir()
+        try:
+            for entry in entries:
+                moved.append(entry.rename(aside / entry.name))
+            yield
+        except BaseException:
+            for entry in moved:
+                entry.replace(path / entry.name)
+            aside.rmdir()
+            raise
+        remove(aside)
 
 
 def load_recipe(path):
@@ -265,40 +331,6 @@ def versions():
     return found
 
 
-def write_whole(file, data):
-    """Writes bytes so that `file` is always the old or the new whole, never a part."""
-    file = pathlib.Path(file)
-    with whole(file) as temporary, open(temporary, "wb") as out:
-        out.write(data)
-
-
-@contextlib.contextmanager
-def whole(file):
-    """Yields a temporary path beside `file`; what is written there becomes `file`.
-
-    The data reaches the disk before the name does, so that neither a killed process nor a
-    lost machine leaves half a file. The temporary name keeps the endings of `file`.
-    """
-    file = pathlib.Path(file)
-    temporary = file.with_name(f"tmp-{os.getpid()}-{file.name}")
-    try:
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, file)
-        flush(file.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def flush(path):
-    """Waits until a file's data, or a directory's names, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _commit():
     """The git commit of this package's checkout, "+" behind it if changed, or None."""
     root = pathlib.Path(tfcnns.__file__).resolve().parent.parent
@@ -315,6 +347,16 @@ def _commit():
     except OSError:
         return None
     return head.stdout.strip() + ("+" if status.stdout.strip() else "")
+
+
+def _checked(settings):
+    """What run.json holds; raises ValueError if it lacks something that a run needs."""
+    if not isinstance(settings, dict):
+        raise ValueError("expected an object")
+    for name, kind in _SETTINGS.items():
+        if not isinstance(settings.get(name), kind):
+            raise ValueError(f"it lacks {name!r}" if name not in settings else f"{name!r} is wrong")
+    return settings
 
 
 def _with_tuples(config):

@@ -1,5 +1,6 @@
 """python -m tfcnns.train: trains a recipe and leaves a run directory behind."""
 
+import contextlib
 import math
 import pathlib
 import shlex
@@ -7,7 +8,7 @@ import sys
 
 from absl import flags
 
-from tfcnns import cli, recipes, runs
+from tfcnns import cli, paths, recipes, runs
 from tfcnns.errors import UserError
 from tfcnns.training import settings
 
@@ -118,6 +119,7 @@ def main(rest):
     with _crew() as crew:
         recipe = runs.load_recipe(path)
         config = _config(recipe)
+        _check_kept(config)
         kept = {name: FLAGS[name].value for name in _KEPT}
         parts = _prepare(recipe, config, kept, crew)
         places = _show_placement(parts) if FLAGS.show_placement else None
@@ -128,7 +130,8 @@ def main(rest):
         run = runs.create_run(FLAGS.out, path, config, kept, FLAGS.overwrite)
         if places:
             _draw_placement(places, run.path)
-        return _train(run, parts, None)
+        with run.lock():
+            return _train(run, parts, None)
 
 
 def _resume():
@@ -137,11 +140,14 @@ def _resume():
         raise UserError("--resume takes everything from the run itself; only --epochs may change")
     changes = {name: value for name, value in _given().items() if name == "epochs"}
     config = cli.with_data_flags(settings.with_values(run.config, changes), FLAGS)
-    with _crew() as crew:
+    config = paths.absolute(config)
+    # The lock first: another process may be about to write a newer checkpoint.
+    with run.lock() if _cluster().is_chief else contextlib.nullcontext(), _crew() as crew:
         if FLAGS.recipe:
             _check_same(run)
         from tfcnns.training import checkpoints
 
+        crew.wait()
         checkpoint = checkpoints.latest(run.checkpoints)
         if checkpoint:
             done = checkpoints.read_state(checkpoint)["epoch"]
@@ -152,6 +158,16 @@ def _resume():
         if FLAGS.show_placement and crew.is_chief:
             _draw_placement(_show_placement(parts), run.path)
         return _train(run, parts, checkpoint) if crew.is_chief else _help_train(parts, checkpoint)
+
+
+def _check_kept(config):
+    """Raises UserError if --overwrite would delete what the training is to read."""
+    if not (FLAGS.out and FLAGS.overwrite):
+        return
+    out = pathlib.Path(FLAGS.out).resolve()
+    for name, path in paths.of(config):
+        if pathlib.Path(path).resolve().is_relative_to(out):
+            raise UserError(f"--overwrite would delete {name}={path}, which the training reads")
 
 
 def _check_same(run):
@@ -169,7 +185,7 @@ def _config(recipe):
     """The recipe's config with what the command line changes in it."""
     own = recipe.config()
     config = cli.with_data_flags(settings.with_values(own, _given()), FLAGS)
-    config = settings.with_class_names(config, own)
+    config = settings.with_class_names(paths.absolute(config), own)
     return settings.with_scaled_rate(config, own) if FLAGS.scale_learning_rate else config
 
 
@@ -225,8 +241,8 @@ def _help_train(parts, checkpoint):
 
     try:
         trainer.train(None, parts, checkpoint=checkpoint, verbose=0, **_how_often())
-    except Stopped:
-        return 130
+    except Stopped as stopped:
+        return 128 + stopped.number
 
 
 def _how_often():
@@ -263,22 +279,21 @@ def _train(run, parts, checkpoint):
         f"{parts.config['epochs']} epochs of {parts.steps_per_epoch} steps, XLA {parts.xla}; "
         f"writing to {run.path}" + (f", going on from {checkpoint.name}" if checkpoint else "")
     )
-    with run.lock():
-        run.update_config(parts.config)
-        try:
-            rows = trainer.train(
-                run,
-                parts,
-                checkpoint=checkpoint,
-                **_how_often(),
-                verbose=1 if sys.stdout.isatty() else 2,
-            )
-        except Stopped as stopped:
-            print(f"\n{stopped}; go on with:\n  {_again(run.path)}")
-            return 130
-        except KeyboardInterrupt:
-            print(f"\nstopped at once; go on from the last saved state with:\n  {_again(run.path)}")
-            return 130
+    run.update_config(parts.config)
+    try:
+        rows = trainer.train(
+            run,
+            parts,
+            checkpoint=checkpoint,
+            **_how_often(),
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    except Stopped as stopped:
+        print(f"\n{stopped}; go on with:\n  {_again(run.path)}")
+        return 128 + stopped.number
+    except KeyboardInterrupt:
+        print(f"\nstopped at once; go on from the last saved state with:\n  {_again(run.path)}")
+        raise
     seconds = sum(row["seconds"] for row in rows)
     print(f"trained {len(rows)} epochs in {seconds:.0f} s: {run.path}/model.keras")
     print(f"next: python -m tfcnns.evaluate --run={shlex.quote(str(run.path))}")

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 
 from tfcnns.errors import UserError
-from tfcnns.runs import flush
+from tfcnns.files import flush
 
 
 def next_version(out, version=None):

@@ -8,16 +8,23 @@ import time
 import keras
 
 from tfcnns.errors import UserError
-from tfcnns.runs import whole
 from tfcnns.training import checkpoints
 from tfcnns.training.crew import Crew
 from tfcnns.training.watching import is_better
+from tfcnns.training.weights import save_weights
 
 _AGREE_EVERY = 8  # steps; several workers have to save, and stop, after the same one
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 class Stopped(Exception):  # noqa: N818  not an error: it was asked for
-    """Training was asked to stop, and its state is saved."""
+    """Training was asked to stop, by the signal `number`, and its state is saved."""
+
+    def __init__(self, step, number):
+        super().__init__(f"stopped after step {step}")
+        self.number = number
 
 
 class Checkpointing(keras.callbacks.Callback):
@@ -89,19 +96,19 @@ class Checkpointing(keras.callbacks.Callback):
             return  # the epoch's end saves, with the validation in it
         minutes = (time.monotonic() - self._saved_at) / 60
         late = bool(self.every_minutes and minutes >= self.every_minutes)
-        stop = self._asked is not None
+        asked = self._asked_for
         if self.crew.cluster.workers > 1:
             agree = self._step % _AGREE_EVERY == 0
-            late, stop = self.crew.any([late, stop]) if agree else (False, False)
-        if late or stop or (self.every_steps and self._step % self.every_steps == 0):
+            late, *asked = self.crew.any([late, *asked]) if agree else [False] * 3
+        if late or any(asked) or (self.every_steps and self._step % self.every_steps == 0):
             self._save()
-        self._stop_if(stop)
+        self._stop_if(asked)
 
     def on_epoch_end(self, epoch, logs=None):
         self._keep_if_best(logs)
         self.epoch, self.epoch_step, self._offset = epoch + 1, 0, 0
         self._save()
-        self._stop_if(self.crew.any([self._asked is not None])[0])
+        self._stop_if(self.crew.any(self._asked_for))
 
     def listen(self):
         """Makes Ctrl-C and SIGTERM save and stop; a second Ctrl-C stops at once.
@@ -113,12 +120,19 @@ class Checkpointing(keras.callbacks.Callback):
         before = {}
 
         def ask(number, frame):
+            if self._asked == number:
+                signal.signal(number, before[number])
+                signal.raise_signal(number)
             self._asked = number
-            signal.signal(number, before[number])
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             before[number] = signal.signal(number, ask)
         return lambda: [signal.signal(number, handler) for number, handler in before.items()]
+
+    @property
+    def _asked_for(self):
+        """For each of `_SIGNALS`, whether this process got it."""
+        return [self._asked == number for number in _SIGNALS]
 
     @property
     def _step(self):
@@ -131,8 +145,7 @@ class Checkpointing(keras.callbacks.Callback):
         self.best = value
         if not self.crew.is_chief:
             return
-        with whole(self.run.path / "best.weights.h5") as file:
-            self.model.save_weights(file)
+        save_weights(self.model, self.run.path / "best.weights.h5")
 
     def _save(self):
         state = {
@@ -146,6 +159,6 @@ class Checkpointing(keras.callbacks.Callback):
         checkpoints.save(self.run.checkpoints if self.crew.is_chief else None, self.model, state)
         self._saved_at = time.monotonic()
 
-    def _stop_if(self, stop):
-        if stop:
-            raise Stopped(f"stopped after step {self._step}")
+    def _stop_if(self, asked):
+        if any(asked):
+            raise Stopped(self._step, _SIGNALS[asked.index(True)])

@@ -2,10 +2,11 @@
 
 A checkpoint is a directory `checkpoints/step-00000123` that holds the tensors, written by
 `tf.train.Checkpoint`, and `state.json`: epoch, step and the rest of what Python knows. It is
-made under a temporary name, flushed to the disk and renamed, so one that has its name is whole.
+made under a temporary name, flushed to the disk and renamed, so one that has its name was whole.
 """
 
 import json
+import logging
 import os
 import pathlib
 import re
@@ -14,9 +15,10 @@ import shutil
 import tensorflow as tf
 
 from tfcnns.errors import UserError
-from tfcnns.runs import flush
+from tfcnns.files import flush, remove, temporary_name
 
 KEEP = 2  # the newest, and the one before should the disk have lost the newest
+_STATE = ("step", "epoch", "epoch_step", "best", "callbacks", "shapes")
 _NAME = re.compile(r"step-(\d+)$")
 
 
@@ -35,28 +37,68 @@ def save(folder, model, state):
         return
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
-    temporary = folder / f"tmp-{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    tf.train.Checkpoint(**parts).write(str(temporary / "tensors"))
-    (temporary / "state.json").write_text(json.dumps(state, indent=2))
-    for file in temporary.iterdir():
-        flush(file)
-    flush(temporary)
-    final = folder / f"step-{state['step']:08d}"
-    if final.exists():  # the same step once more, after a resume
-        shutil.rmtree(final)
-    os.rename(temporary, final)
+    temporary = folder / temporary_name()
+    try:
+        temporary.mkdir()
+        tf.train.Checkpoint(**parts).write(str(temporary / "tensors"))
+        (temporary / "state.json").write_text(json.dumps(state, indent=2))
+        for file in temporary.iterdir():
+            flush(file)
+        flush(temporary)
+        final = folder / f"step-{state['step']:08d}"
+        if final.exists():  # the same step once more, after a resume
+            remove(final)
+        os.rename(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     flush(folder)
-    for old in _all(folder)[:-KEEP]:
-        shutil.rmtree(old)
+    there = _all(folder)
+    kept = there[: there.index(final) + 1][-KEEP:]  # none after it, which were damaged
+    for path in there:
+        if path not in kept:
+            remove(path)
 
 
 def latest(folder):
-    """Path of the newest whole checkpoint in `folder`, or None."""
+    """Path of the newest whole checkpoint in `folder`, or None if there are none at all.
+
+    One that is damaged is named in a line, and the one before is taken.
+
+    Raises:
+        UserError: all are damaged.
+    """
     folder = pathlib.Path(folder)
     found = _all(folder) if folder.is_dir() else []
-    return found[-1] if found else None
+    damages = []
+    for checkpoint in reversed(found):
+        damages.append(_damage(checkpoint))
+        if damages[-1] is None:
+            return checkpoint
+        logging.getLogger("tfcnns").warning("%s is damaged: %s", checkpoint, damages[-1])
+    if found:
+        raise UserError(
+            f"no checkpoint in {folder} is whole, so there is nothing to go on from: start anew "
+            f"with --overwrite ({found[-1].name}: {damages[0]})"
+        )
+    return None
+
+
+def _damage(checkpoint):
+    """What is wrong with a checkpoint, a few words; None if it can be read to its last byte."""
+    try:
+        state = json.loads((checkpoint / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        return f"state.json: {getattr(error, 'strerror', None) or error}"
+    missing = [name for name in _STATE if not isinstance(state, dict) or name not in state]
+    if missing:
+        return f"state.json lacks {missing[0]!r}"
+    try:
+        reader = tf.train.load_checkpoint(str(checkpoint / "tensors"))
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)  # TensorFlow checks its sum
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        return f"tensors: {' '.join(str(error).split())}"
+    return None
 
 
 def read_state(checkpoint):

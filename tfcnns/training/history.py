@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from tfcnns.runs import write_whole
+from tfcnns.files import write_whole
 
 
 class History(keras.callbacks.Callback):

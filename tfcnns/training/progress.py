@@ -1,10 +1,15 @@
 """Keras' progress bar, told where a resumed epoch really stands."""
 
+import contextlib
+import os
+import re
+import sys
+
 import keras
 
 
 class Progress(keras.callbacks.ProgbarLogger):
-    """A progress bar over whole epochs, also for the rest of one.
+    """A progress bar over whole epochs, also for the rest of one; plain if NO_COLOR is set.
 
     Args:
         epochs: epochs of the whole training.
@@ -21,8 +26,30 @@ class Progress(keras.callbacks.ProgbarLogger):
         super().set_params({**params, **self._whole})
 
     def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch + self._done, logs)
+        with _as_asked():
+            super().on_train_batch_end(batch + self._done, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
+        with _as_asked():
+            super().on_epoch_end(epoch, logs)
         self._done = 0
+
+
+def _as_asked():
+    """Keras colours what it prints; https://no-color.org is a way to ask for none."""
+    if not os.environ.get("NO_COLOR"):
+        return contextlib.nullcontext()
+    return contextlib.redirect_stdout(_Plain(sys.stdout))
+
+
+class _Plain:
+    """A text stream without the terminal's codes for colours and bold type."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        return self._stream.write(re.sub(r"\x1b\[[0-9;]*m", "", text))

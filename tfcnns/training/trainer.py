@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from tfcnns.errors import UserError
+from tfcnns.files import whole
 from tfcnns.layers import MissingDevice
-from tfcnns.runs import build_saved, whole
+from tfcnns.runs import build_saved
 from tfcnns.training import checkpoints
 from tfcnns.training.accumulation import accumulate
 from tfcnns.training.checkpointing import Checkpointing, Stopped
@@ -17,6 +18,7 @@ from tfcnns.training.exchange import exchange_in
 from tfcnns.training.history import History
 from tfcnns.training.placement import build_optimizer
 from tfcnns.training.progress import Progress
+from tfcnns.training.weights import save_weights
 
 
 @dataclasses.dataclass
@@ -186,10 +188,8 @@ def train(
 
 
 def _save_weights(run, model):
-    if run is None:
-        return
-    with whole(run.path / "last.weights.h5") as file:
-        model.save_weights(file)
+    if run is not None:
+        save_weights(model, run.path / "last.weights.h5")
 
 
 def _check_part(recipe, config, dataset, workers):

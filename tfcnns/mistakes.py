@@ -1,0 +1,62 @@
+"""Which errors are no bugs: what a script tells the user of them, in one line."""
+
+import builtins
+import os
+import re
+import sys
+
+from tfcnns.errors import UserError
+
+_OF_FILES = (
+    "DataLossError",
+    "NotFoundError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "UnavailableError",
+)
+
+
+def mistake(error):
+    """What to tell of an error that comes from what the user gave, or from the machine.
+
+    That is a UserError, also one met inside tf.data, which TensorFlow wraps; an OSError; and
+    TensorFlow's own about files, memory, labels, or met while it reads the data.
+
+    Returns: one line; None for a bug, which is to keep its traceback.
+    """
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    wrapped = re.search(r"UserError: (.+)", str(error))
+    if wrapped:
+        return wrapped[1].strip()
+    if isinstance(error, OSError):
+        return _of_system(error)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):
+        return _of_tensorflow(error)
+    return None
+
+
+def _of_system(error):
+    names = [
+        os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
+    ]
+    said = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{' -> '.join(map(os.fsdecode, names))}: {said}" if names else said
+
+
+def _of_tensorflow(error):
+    message = error.message
+    reading = "IteratorGetNext" in message
+    in_python = re.search(r"(\w+): (.+)\nTraceback \(most recent call last\)", message)
+    if in_python:  # a function of Python inside tf.data
+        kind = getattr(builtins, in_python[1], None)
+        is_system = isinstance(kind, type) and issubclass(kind, OSError)
+        return in_python[2] if is_system else None
+    if not (reading or type(error).__name__ in _OF_FILES or "label value" in message):
+        return None
+    text = re.split(r"\s\[\[|\s?\[Op:", message)[0]
+    text = re.sub(r"^\{\{.*?\}\} |Error in user-defined function .*? iterator: [^ ]+: ", "", text)
+    said = text.strip().splitlines()[-1].strip()
+    return f"reading the data: {said}" if reading else said
