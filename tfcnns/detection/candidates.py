@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from .counts import checked_count
+
 
 def top_class_boxes(boxes, scores, k):
     """The boxes of the k classes that are most certain somewhere in the map.
@@ -22,8 +24,7 @@ def top_class_boxes(boxes, scores, k):
 
     Raises: ValueError for k below 1, and for shapes that don't belong together.
     """
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"`k` must be a positive integer. Received: k={k}")
+    k = checked_count("k", k, least=1)
     boxes, scores = ops.convert_to_tensor(boxes), ops.convert_to_tensor(scores)
     per_class = len(boxes.shape) == len(scores.shape) + 1
     if boxes.shape[-1] != 4 or not (per_class or len(boxes.shape) == len(scores.shape)):

@@ -70,11 +70,19 @@ def as_detection(boxes, classes, scores):
 
 
 def measure_localization(truths, detections):
-    """ILSVRC's error of the five best guesses, and of the best, as a dict for JSON.
+    """ILSVRC's error of five guesses, and of the best one, as a dict for JSON.
+
+    A guess is a class with its best box, so that five guesses are five classes: an image whose
+    best boxes are all of one class has the others' in its guesses too.
+
+    Args:
+        truths, detections: as `detect_all` returns them, best with `per_class=1` among its
+            arguments, without which boxes of one class may use up `max_boxes`.
 
     Returns: dict of images, error, class_error, right_class_wrong_box, top1_error, and per_class:
         a list of class, images, error.
     """
+    detections = [best_of_each_class(one) for one in detections]
     five = localization_error(truths, detections)
     result = {
         name: five[name] for name in ("images", "error", "class_error", "right_class_wrong_box")
@@ -82,6 +90,17 @@ def measure_localization(truths, detections):
     result["top1_error"] = localization_error(truths, detections, guesses=1)["error"]
     result["per_class"] = [{"class": c, **row} for c, row in five["per_class"].items()]
     return result
+
+
+def best_of_each_class(detection):
+    """The box of each class with the highest score, of equal ones the first; best class first.
+
+    detection: dict of boxes, classes and scores. Returns: such a dict.
+    """
+    order = np.argsort(-np.asarray(detection["scores"], np.float64), kind="stable")
+    _, first = np.unique(np.asarray(detection["classes"])[order], return_index=True)
+    kept = order[np.sort(first)]
+    return {name: np.asarray(values)[kept] for name, values in detection.items()}
 
 
 def measure_detection(truths, detections, classes):

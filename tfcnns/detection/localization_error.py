@@ -3,6 +3,7 @@
 import numpy as np
 
 from .annotations import checked_pairs
+from .counts import checked_count
 from .iou import iou
 
 
@@ -34,8 +35,7 @@ def localization_error(truths, detections, guesses=5, iou_threshold=0.5):
     Raises: ValueError as `checked_pairs`, and for other guesses or thresholds.
     """
     truths, detections = checked_pairs(truths, detections)
-    if not isinstance(guesses, int) or guesses < 1:
-        raise ValueError(f"`guesses` must be a positive integer. Received: guesses={guesses}")
+    guesses = checked_count("guesses", guesses, least=1)
     if not 0 <= iou_threshold <= 1:
         raise ValueError(
             f"`iou_threshold` must be in 0..1. Received: iou_threshold={iou_threshold}"

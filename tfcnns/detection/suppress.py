@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from .counts import checked_count
 from .scored_boxes import checked
 
 
@@ -21,7 +22,7 @@ def suppress_boxes(boxes, scores, iou_threshold=0.5, classes=None, max_boxes=Non
         max_boxes: at most so many are kept, of each class; None for no limit.
 
     Returns: boxes (M, 4) and scores (M,) or (M, C), best first, and classes (M,) if given.
-    Raises: ValueError for a threshold outside 0..1, and as `merge_boxes`.
+    Raises: ValueError for a threshold outside 0..1, max_boxes below 0, and as `merge_boxes`.
 
     Example:
         >>> boxes = [[0.0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]]
@@ -32,6 +33,7 @@ def suppress_boxes(boxes, scores, iou_threshold=0.5, classes=None, max_boxes=Non
         raise ValueError(
             f"`iou_threshold` must be in 0..1. Received: iou_threshold={iou_threshold}"
         )
+    max_boxes = checked_count("max_boxes", max_boxes, none=True)
     boxes, scores, kinds = checked(boxes, scores, classes)
     best = scores if scores.shape.rank == 1 else tf.reduce_max(scores, axis=1)
     # The op knows no float64.

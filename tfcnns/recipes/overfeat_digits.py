@@ -218,10 +218,13 @@ def detector(config):
     """The arguments of `tfcnns.detection.detect` for the run's model; None for the first stage."""
     if stage(config) == "classifier":
         return None
+    detects = config["stage"] == "detector"
     return {
         "scales": config["scales"],
         "k": config["k"],
-        "background": config["stage"] == "detector",
+        "background": detects,
+        # To localise is to guess classes, each with one box.
+        "per_class": None if detects else 1,
         "window_score": config["window_score"],
         "threshold": config["match"],
         "weighted": config["weighted"],
