@@ -9,6 +9,7 @@ from keras import ops
 
 from .concrete import concrete
 from .covariance import mean_and_covariance
+from .draws import SampleSeeds
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -20,7 +21,8 @@ class PCALighting(keras.layers.Layer):
         [p_1 p_2 p_3] [a_1 l_1, a_2 l_2, a_3 l_3]^T,   a_i ~ N(0, scale)
 
     with p_i and l_i the eigenvectors and eigenvalues of the 3x3 covariance of the RGB values of
-    all training pixels. The three a_i are drawn once an image and are the same for all its pixels.
+    all training pixels. The three a_i are drawn once an image and are the same for all its pixels;
+    they follow from the seed, the step and the image's place in the global batch.
     The noise has the covariance scale^2 P diag(l)^2 P^T. At inference nothing is added.
 
     As printed, the formula belongs to pixels in [0, 1]: eigenvalues grow with the square of the
@@ -61,7 +63,7 @@ class PCALighting(keras.layers.Layer):
         self.scale = scale
         self.variant = variant
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SampleSeeds(seed)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: 3})
         self._checked = False
 
@@ -148,9 +150,12 @@ def pca_lighting(image, eigenvectors, eigenvalues, seed, scale=0.1, variant="pap
     size = ops.cast(eigenvalues, "float32")
     if variant == "code":
         size = ops.sqrt(size)
-    alpha = keras.random.normal(
-        (*ops.shape(image)[:-3], 3), stddev=scale, dtype="float32", seed=seed
-    )
+    if isinstance(seed, SampleSeeds):
+        alpha = scale * seed.normal(ops.shape(image)[0], 3)
+    else:
+        alpha = keras.random.normal(
+            (*ops.shape(image)[:-3], 3), stddev=scale, dtype="float32", seed=seed
+        )
     # As a sum and not as a matrix product, which GPUs may round to ten bits.
     shift = ops.sum(vectors * ops.expand_dims(alpha * size, -2), axis=-1)  # (..., 3 channels)
     return image + ops.cast(ops.expand_dims(shift, (-3, -2)), dtype)

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from .draws import SampleSeeds
+
 
 @keras.saving.register_keras_serializable(package="tfcnns")
 class RandomWindow(keras.layers.Layer):
@@ -15,8 +17,9 @@ class RandomWindow(keras.layers.Layer):
         y(i, j) = x(i + a - pad, j' + b - pad),   a, b uniform on 0 .. 2 pad,
         j' = j, or W - 1 - j with probability 1/2
 
-    Each image has its own draws. (`keras.layers.RandomCrop` makes one for the whole batch.) At
-    inference y = x, the middle window.
+    Each image has its own draws. (`keras.layers.RandomCrop` makes one for the whole batch.) They
+    follow from the seed, the step and the image's place in the global batch, on any number of
+    replicas. At inference y = x, the middle window.
 
     The papers shift images that are whitened already, where zero is the mean: the layer stands
     behind `ZCAWhitening` in the model.
@@ -49,7 +52,7 @@ class RandomWindow(keras.layers.Layer):
         self.pad = pad
         self.flip = flip
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SampleSeeds(seed)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs, training=False):
@@ -58,12 +61,13 @@ class RandomWindow(keras.layers.Layer):
 
     def _windows(self, x):
         batch, height, width, channels = shape = ops.shape(x)
-        pad, seed = self.pad, self.seed_generator
-        corner = keras.random.randint((batch, 2), 0, 2 * pad + 1, seed=seed)
+        pad = self.pad
+        draws = self.seed_generator.uniform(batch, 3)
+        corner = ops.cast(ops.floor(draws[:, :2] * (2 * pad + 1)), "int32")
         rows = corner[:, :1] + ops.arange(height, dtype="int32")  # (N, H) of the padded image
         columns = ops.arange(width, dtype="int32")
         if self.flip:
-            mirrored = keras.random.randint((batch, 1), 0, 2, seed=seed) == 1
+            mirrored = draws[:, 2:] < 0.5
             columns = ops.where(mirrored, width - 1 - columns, columns)
         columns = corner[:, 1:] + columns  # (N, W)
 

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from .draws import SampleSeeds
+
 
 @keras.saving.register_keras_serializable(package="tfcnns")
 class ScaledDropout(keras.layers.Layer):
@@ -19,9 +21,15 @@ class ScaledDropout(keras.layers.Layer):
     input, kept with probability 0.8 at scale 1, the default here: in training its mean is 0.8
     times what it is at test.
 
+    What is dropped follows from the seed, the step and the sample's place in the global batch:
+    it is the same on one device and on several replicas, and for a batch in several passes.
+    `keras.layers.Dropout` draws one mask for all replicas, or one for each of them under the
+    strategies of `tfcnns.training.make_strategy`.
+
     Args:
         rate: the fraction set to zero, in [0, 1]. Maxout's input: 0.2.
-        scale: the factor on what is kept. Maxout's input: 1.
+        scale: the factor on what is kept. Maxout's input: 1. None: 1 / (1 - rate), which makes
+            it `keras.layers.Dropout`.
         seed: integer for the draws; None takes a random one.
         **kwargs: name, dtype and whatever else keras.layers.Layer takes.
 
@@ -45,20 +53,29 @@ class ScaledDropout(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate <= 1:
             raise ValueError(f"`rate` must lie in [0, 1]. Received: rate={rate}")
-        if not math.isfinite(scale):
-            raise ValueError(f"`scale` must be finite. Received: scale={scale}")
+        if scale is not None and not math.isfinite(scale):
+            raise ValueError(f"`scale` must be finite or None. Received: scale={scale}")
         self.rate = rate
         self.scale = scale
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SampleSeeds(seed)
         self.supports_masking = True
 
     def call(self, inputs, training=False):
         if not training:
             return inputs
-        draws = keras.random.uniform(ops.shape(inputs), dtype="float32", seed=self.seed_generator)
+        shape = ops.shape(inputs)
+        size = 1
+        for side in shape[1:]:  # integers, or tensors where a side is not known before it runs
+            size = size * side
+        draws = ops.reshape(self.seed_generator.uniform(shape[0], size), shape)
         # Selected, not multiplied by a mask: infinity is dropped too.
-        return ops.where(draws >= self.rate, inputs * self.scale, ops.zeros_like(inputs))
+        return ops.where(draws >= self.rate, inputs * self._factor(), ops.zeros_like(inputs))
+
+    def _factor(self):
+        if self.scale is not None:
+            return self.scale
+        return 1 / (1 - self.rate) if self.rate < 1 else 0.0
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

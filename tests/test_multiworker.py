@@ -47,7 +47,7 @@ def model(config):
     from tfcnns.models import nin
     kill_at(0)
     rescale = keras.layers.Rescaling(1 / 255)
-    return nin((8, 8, 1), ((8, 8), (8, 10)), (3, 3), preprocessing=[rescale], dropout=0.0)
+    return nin((8, 8, 1), ((8, 8), (8, 10)), (3, 3), preprocessing=[rescale], dropout=0.5)
 
 class Kill(keras.callbacks.Callback):
     count = 0

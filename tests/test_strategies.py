@@ -1,8 +1,11 @@
 """Two replicas train to what one does: weights, metrics, predictions, checkpoints."""
 
 import functools
+import itertools
 import os
 import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -12,7 +15,7 @@ from scripts import call as call_script
 
 from tfcnns import runs, train
 from tfcnns.errors import UserError
-from tfcnns.layers import MLPConv
+from tfcnns.layers import MLPConv, PCALighting, RandomWindow, ScaledDropout
 from tfcnns.training import checkpoints
 from tfcnns.training.crew import split
 from tfcnns.training.paper_sgd import PaperSGD
@@ -23,19 +26,20 @@ BATCH = 4
 
 def batches(samples, weights=False):
     rng = np.random.RandomState(0)
-    arrays = (rng.rand(samples, 6, 6, 2).astype("float32"), rng.randint(0, 3, samples))
+    arrays = (rng.rand(samples, 6, 6, 3).astype("float32"), rng.randint(0, 3, samples))
     if weights:
         arrays += (rng.rand(samples).astype("float32"),)
     return tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH)
 
 
-def trained(strategy, dataset, epochs=4, **compile):
+def trained(strategy, dataset, epochs=4, noise=lambda: [], **compile):
     """What a small NIN with momentum, weight decay and an L2 penalty comes to."""
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model = keras.Sequential(
             [
-                keras.Input((6, 6, 2)),
+                keras.Input((6, 6, 3)),
+                *noise(),
                 MLPConv((4, 3), 3),
                 keras.layers.GlobalAveragePooling2D(),
                 keras.layers.Dense(3, "softmax", kernel_regularizer=keras.regularizers.L2(0.1)),
@@ -62,6 +66,92 @@ def test_two_replicas_train_to_what_one_does(samples):
     one = trained(make_strategy("one"), batches(samples))
     two = trained(make_strategy("mirrored"), batches(samples))
     assert max(difference(one, two).values()) < 1e-6
+
+
+def noise():
+    """Every layer of this package that draws."""
+    lighting = PCALighting(scale=0.5, seed=1)
+    lighting.adapt(np.random.RandomState(1).rand(4, 6, 6, 3).astype("float32"))
+    return [RandomWindow(2, seed=2), lighting, ScaledDropout(0.3, seed=3)]
+
+
+@pytest.mark.parametrize("samples", [7, pytest.param(9, marks=pytest.mark.slow)])
+def test_with_noise_too(samples):
+    one = trained(make_strategy("one"), batches(samples), noise=noise)
+    two = trained(make_strategy("mirrored"), batches(samples), noise=noise)
+    assert max(difference(one, two).values()) < 1e-6
+    calm = trained(make_strategy("one"), batches(samples))
+    assert np.abs(one["predictions"] - calm["predictions"]).max() > 1e-3
+
+
+FOUR = """
+import sys
+sys.path.insert(0, {tests!r})
+import tensorflow as tf
+from tfcnns.training.strategies import make_cpus, make_strategy
+from test_strategies import batches, difference, noise, trained
+names = [f"/CPU:{{i}}" for i in range(4)]
+make_cpus(names)
+for samples in (7, 10):
+    one = trained(make_strategy("one"), batches(samples), noise=noise)
+    for devices in (names[:2], names):
+        some = trained(make_strategy("mirrored", devices), batches(samples), noise=noise)
+        print(samples, len(devices), max(difference(one, some).values()))
+"""
+
+
+@pytest.mark.slow
+def test_with_noise_on_one_two_and_four_replicas():
+    code = FOUR.format(tests=os.path.dirname(__file__))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [["7", "2"], ["7", "4"], ["10", "2"], ["10", "4"]]
+    assert max(float(line[2]) for line in lines) < 1e-6
+
+
+def masks(make, steps=1):
+    """What a layer that draws makes of a batch of ones, for each step and replica."""
+    strategy = make_strategy("mirrored")
+    with strategy.scope():
+        layer = make()
+    found = []
+    for _ in range(steps):
+        results = strategy.run(lambda: layer(np.ones((2, 50), "float32"), training=True))
+        found += [result.numpy() for result in strategy.experimental_local_results(results)]
+    return found
+
+
+def test_replicas_drop_by_the_samples_place():
+    both = np.concatenate(masks(lambda: ScaledDropout(0.5, seed=4)))
+    whole = ScaledDropout(0.5, seed=4)(np.ones((4, 50), "float32"), training=True)
+    np.testing.assert_array_equal(both, whole)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.layers.Dropout(0.5, seed=4),
+        lambda: keras.layers.GaussianNoise(1.0, seed=4),
+        lambda: keras.Sequential([keras.layers.AlphaDropout(0.5, seed=4)]),
+    ],
+    ids=["Dropout", "GaussianNoise", "in a model"],
+)
+def test_keras_layers_draw_on_each_replica_for_itself(make):
+    found = masks(make, steps=2)
+    # Of two masks that keep one half, one half differs.
+    assert all((a != b).mean() > 0.3 for a, b in itertools.combinations(found, 2))
+    np.testing.assert_array_equal(masks(make, steps=2), found)
+
+
+def test_keras_generators_are_its_own_again_after_a_step():
+    stock = keras.random.SeedGenerator.next
+    masks(lambda: keras.layers.Dropout(0.5, seed=4))
+    assert keras.random.SeedGenerator.next is stock
+    alone = make_strategy("one", ["/CPU:1"]).run(
+        lambda: keras.layers.Dropout(0.5, seed=4)(np.ones((2, 50), "float32"), training=True)
+    )
+    expected = keras.layers.Dropout(0.5, seed=4)(np.ones((2, 50), "float32"), training=True)
+    np.testing.assert_array_equal(alone, expected)
 
 
 def test_with_weights_of_samples_too():
@@ -211,7 +301,7 @@ def test_a_stopped_mirrored_run_goes_on_to_the_bit(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_run_changes_from_one_replica_to_two_and_back(tmp_path, monkeypatch):
     recipe = tmp_path / "mine.py"
-    recipe.write_text(RECIPE.replace("dropout=0.5", "dropout=0.0"))  # replicas draw their own
+    recipe.write_text(RECIPE)
     mirrored = ("--strategy=mirrored", "--devices=/CPU:0,/CPU:1")
     assert call(f"--recipe={recipe}", f"--out={tmp_path}/whole") == 0
     start = (f"--recipe={recipe}", f"--out={tmp_path}/parts", "--resume")

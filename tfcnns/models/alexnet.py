@@ -8,6 +8,7 @@ from tfcnns.layers import (
     CeilMaxPooling2D,
     EachTower,
     SameMapNorm,
+    ScaledDropout,
     TowerConv,
     TowerDense,
     TowerLRN,
@@ -232,7 +233,7 @@ def alexnet(
         x = TowerDense(
             scaled(4096), activation=activation, **split, **starts[n - 1], name=f"fc{n}"
         )(x)  # (N, 4096)
-        x = keras.layers.Dropout(dropout, name=f"drop{n}")(x)
+        x = ScaledDropout(dropout, scale=None, name=f"drop{n}")(x)
         if scale_at_test:  # in training too, where it undoes the division
             x = keras.layers.Rescaling(1 - dropout, name=f"scale{n}")(x)
     x = keras.layers.Dense(classes, **starts[7], name="fc8")(x)  # (N, classes)

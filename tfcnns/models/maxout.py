@@ -112,7 +112,7 @@ def maxout(
             name=f"conv{i}",
         )(x)
         features = CeilMaxPooling2D(conv.pool, conv.stride, name=f"pool{i}")(x)
-        x = keras.layers.Dropout(dropout, name=f"drop{i}")(features)  # (N, h, w, filters)
+        x = ScaledDropout(dropout, scale=None, name=f"drop{i}")(features)  # (N, h, w, filters)
     if convs and not include_top:
         return trunk(inputs, features, pooling, name)
 
@@ -125,7 +125,7 @@ def maxout(
             kernel_constraint=keras.constraints.MaxNorm(fc.norm, axis=0),
             name=f"fc{i}" if len(dense) > 1 else "fc",
         )(x)  # (N, units)
-        x = keras.layers.Dropout(dropout, name=f"drop{len(convs) + i}")(features)
+        x = ScaledDropout(dropout, scale=None, name=f"drop{len(convs) + i}")(features)
     if not include_top:
         return trunk(inputs, features, pooling, name)
 

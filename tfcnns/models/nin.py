@@ -6,7 +6,7 @@ are the class scores: there is no dense layer.
 
 import keras
 
-from tfcnns.layers import CeilAveragePooling2D, CeilMaxPooling2D, MLPConv
+from tfcnns.layers import CeilAveragePooling2D, CeilMaxPooling2D, MLPConv, ScaledDropout
 from tfcnns.models.trunk import trunk
 
 POOLS = {"max": CeilMaxPooling2D, "average": CeilAveragePooling2D}
@@ -118,14 +118,14 @@ def nin(
         if stage < last:
             x = features = POOLS[pools[i]](3, 2, name=f"pool{stage}")(x)
             if dropout[i] is not None:
-                x = keras.layers.Dropout(dropout[i], name=f"drop{stage}")(x)
+                x = ScaledDropout(dropout[i], scale=None, name=f"drop{stage}")(x)
     # (N, h, w, classes)
     if top == "gap":
         x = keras.layers.GlobalAveragePooling2D(name="gap")(x)
     else:
         x = keras.layers.Flatten(name="flatten")(x)
         if top == "fc_dropout":
-            x = keras.layers.Dropout(0.5, name="drop_fc")(x)
+            x = ScaledDropout(0.5, scale=None, name="drop_fc")(x)
         initializer = kernel_initializer[-1]
         if isinstance(initializer, (list, tuple)):
             initializer = initializer[-1]

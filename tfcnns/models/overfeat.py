@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import keras
 
-from tfcnns.layers import BoxRegressor, threshold
+from tfcnns.layers import BoxRegressor, ScaledDropout, threshold
 from tfcnns.models.trunk import trunk
 
 PADDINGS = ("same", "valid")
@@ -218,7 +218,7 @@ def overfeat(
     if head != "regressor":
         for i, (units, kernel) in enumerate(net.hidden, start=len(net.convs) + 1):
             x = conv(scaled(units), kernel, activation=activation, name=f"fc{i}")(x)
-            x = keras.layers.Dropout(dropout, name=f"drop{i}")(x)
+            x = ScaledDropout(dropout, scale=None, name=f"drop{i}")(x)
         x = conv(classes, 1, name=f"fc{i + 1}")(x)  # (N, h, w, classes)
         outputs["classifier"] = keras.layers.Activation(
             classifier_activation, name="classifier", dtype="float32"

@@ -5,6 +5,7 @@ import types
 import keras
 import tensorflow as tf
 
+from tfcnns.layers.draws import first_sample, samples_from
 from tfcnns.training.replicas import batch_size
 
 
@@ -17,7 +18,9 @@ def accumulate(model, passes):
     unlike `gradient_accumulation_steps` of Keras' optimisers, which counts every part as a step and
     raises under MirroredStrategy; it works on every replica of `make_strategy`'s strategies.
 
-    Not for layers that look at the batch as a whole (batch normalisation sees the part).
+    The layers of this package draw for each sample what they would for the whole batch; Keras' own
+    random layers draw anew in each pass. Not for layers that look at the batch as a whole (batch
+    normalisation sees the part).
 
     Args:
         model: compiled keras.Model, whose training step is Keras' own.
@@ -36,7 +39,10 @@ def _in_passes(passes):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         (log,) = [metric for metric in model.metrics if metric.name == "loss"]
 
+        drawn = {}  # how often each generator of random numbers is asked in a pass
+
         def one_pass(i, sums):
+            drawn.clear()
             start, stop = samples * i // passes, samples * (i + 1) // passes
             part = keras.tree.map_structure(lambda t: None if t is None else t[start:stop], data)
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(part)
@@ -44,7 +50,8 @@ def _in_passes(passes):
                 tf.cast(stop - start, tf.float32), tf.cast(samples, tf.float32)
             )
             with tf.GradientTape() as tape:
-                y_pred = model(x, training=True)
+                with samples_from(first_sample(samples) + start, drawn):
+                    y_pred = model(x, training=True)
                 loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
                 scaled = model.optimizer.scale_loss(loss) * tf.cast(share, loss.dtype)
             log.update_state(loss * replicas, sample_weight=stop - start)
@@ -56,6 +63,8 @@ def _in_passes(passes):
         _, gradients = tf.while_loop(
             lambda i, _: i < passes, one_pass, (tf.constant(0), sums), parallel_iterations=1
         )
+        for generator, draws in drawn.items():
+            generator.advance(draws)
         model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return model.get_metrics_result()
 

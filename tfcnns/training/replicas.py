@@ -8,6 +8,9 @@ do, at each training step. With n samples on one of R replicas, of N on all:
               mean over N. The logged loss is weighed by n already and stays as it is.
     finite    under mixed_float16 a step is left out when a gradient overflows. Keras asks the
               first replica alone; here one replica's overflow leaves the step out for all.
+    noise     the layers of this package are told where in the global batch a replica's part
+              begins, and draw for each sample what one device would draw for it
+              (`tfcnns.layers.draws`).
 
 It holds for losses that are means over samples, which Keras' are unless reduction="sum".
 Regularisation, which doesn't depend on n, comes out right as well: the n R / N sum to R.
@@ -18,6 +21,8 @@ import threading
 
 import keras
 import tensorflow as tf
+
+from tfcnns.layers.draws import SampleSeeds, samples_from
 
 
 @contextlib.contextmanager
@@ -32,8 +37,9 @@ def as_one(model):
 
     def wrap(step):
         def step_with_weight(data):
-            own.weight = replica_weight(batch_size(data))
-            return step(data)
+            own.weight, first = replica_part(batch_size(data))
+            with samples_from(first):
+                return step(data)
 
         return step_with_weight
 
@@ -54,12 +60,16 @@ def batch_size(data):
     return tf.shape(next(x for x in keras.tree.flatten(data) if x is not None))[0]
 
 
-def replica_weight(samples):
-    """n R / N of this replica; 0 for one without samples. In replica context."""
+def replica_part(samples):
+    """n R / N of this replica, 0 for one without samples, and the place of its first sample in
+    the global batch. In replica context."""
     context = tf.distribute.get_replica_context()
-    n = tf.cast(samples, tf.float32)
-    total = context.all_reduce(tf.distribute.ReduceOp.SUM, n)
-    return tf.math.divide_no_nan(n * context.num_replicas_in_sync, total)
+    replicas = context.num_replicas_in_sync
+    here = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=tf.int32)
+    counts = context.all_reduce(tf.distribute.ReduceOp.SUM, here * samples)
+    weight = tf.cast(samples * replicas, tf.float32)
+    weight = tf.math.divide_no_nan(weight, tf.cast(tf.reduce_sum(counts), tf.float32))
+    return weight, tf.reduce_sum(counts[: context.replica_id_in_sync_group])
 
 
 def everywhere(true):
@@ -67,3 +77,28 @@ def everywhere(true):
     false = tf.cast(tf.logical_not(true), tf.float32)
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, false) == 0
+
+
+@contextlib.contextmanager
+def own_seeds():
+    """While replicas are traced or run: Keras' random layers draw on each of them what is its own.
+
+    Their generators keep one state for all replicas, which would all draw the same: the
+    replica's number goes into the seed. A step of one replica draws what it would without this.
+    """
+    stock = keras.random.SeedGenerator.next
+
+    def own(generator, ordered=True):
+        seed = stock(generator, ordered)
+        context = tf.distribute.get_replica_context()
+        alone = context is None or context.num_replicas_in_sync == 1
+        if alone or isinstance(generator, SampleSeeds):
+            return seed
+        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+        return tf.random.experimental.stateless_fold_in(seed, replica)
+
+    keras.random.SeedGenerator.next = own
+    try:
+        yield
+    finally:
+        keras.random.SeedGenerator.next = stock

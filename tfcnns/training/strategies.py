@@ -114,11 +114,12 @@ class _AsOne:
     """Mixed into a strategy: Keras' training step with what `replicas` adds to it."""
 
     def run(self, fn, args=(), kwargs=None, options=None):
-        model = getattr(fn, "__self__", None)
-        if not isinstance(model, keras.Model) or fn.__name__ != "train_step":
-            return super().run(fn, args, kwargs, options)
-        with replicas.as_one(model) as wrap:
-            return super().run(wrap(fn), args, kwargs, options)
+        with replicas.own_seeds():
+            model = getattr(fn, "__self__", None)
+            if not isinstance(model, keras.Model) or fn.__name__ != "train_step":
+                return super().run(fn, args, kwargs, options)
+            with replicas.as_one(model) as wrap:
+                return super().run(wrap(fn), args, kwargs, options)
 
     def reduce(self, reduce_op, value, axis):
         # Keras asks for the mean of a whole batch, over replicas that may hold unequal parts of
