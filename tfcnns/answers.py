@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfcnns.errors import UserError
+from tfcnns.mistakes import tried
 
 _BATCH = 32  # inputs of the model at a time
 
@@ -43,12 +44,22 @@ def views_of_files(view, contents, names):
 
     Raises: UserError, or TensorFlow's error around it, for a file that can't be read.
     """
+    return list(_views(view, contents, names))
+
+
+def view_or_error(view, contents, names):
+    """`views_of_files` with a UserError, which isn't raised, in the place of each that fails."""
+    views = _views(view, contents, names)
+    return [tried(name, next, views) for name in names]  # tf.data goes on after an error
+
+
+def _views(view, contents, names):
     import tensorflow as tf
 
     from tfcnns.pipelines.source import Encoded
 
     files = tf.data.Dataset.from_tensor_slices((list(contents), list(map(str, names))))
-    return list(files.map(lambda data, name: view(Encoded(data, name))).as_numpy_iterator())
+    return files.map(lambda data, name: view(Encoded(data, name))).as_numpy_iterator()
 
 
 def class_scores(run, model, images):

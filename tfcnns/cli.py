@@ -172,6 +172,27 @@ def progress_bar(total, what):
     return show
 
 
+class Failed:
+    """Images that can't be read: each is named when it is met, and all once more at the end."""
+
+    def __init__(self, total):
+        self._files, self._total = [], total
+
+    def add(self, file, error):
+        self._files.append(file)
+        print(f"error: {error}", file=sys.stderr)
+
+    def end(self):
+        """The script's exit code."""
+        if not self._files:
+            return 0
+        count = f"{len(self._files)} of {self._total}"
+        print(f"error: {count} images couldn't be read:", file=sys.stderr)
+        for file in self._files:
+            print(f"  {file}", file=sys.stderr)
+        return 1
+
+
 def start_tensorflow(verbosity):
     """Imports TensorFlow, in silence if `verbosity` is 0; heavy imports come after it."""
     if verbosity:

@@ -29,10 +29,17 @@ def main(rest):
     servers = serve(FLAGS.port, FLAGS.host)
     print(f"serving batches at grpc://{FLAGS.host}:{servers[0].target.rpartition(':')[2]}")
     print("trainings reach it with --data_service; Ctrl-C stops it", flush=True)
+    stopped = []
     stop = threading.Event()
+
+    def note(number, frame):
+        stopped.append(number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, note)
     stop.wait()
+    return 128 + stopped[0]
 
 
 def serve(port=0, host="localhost"):

@@ -2,13 +2,12 @@
 
 import json
 import pathlib
-import sys
 
 from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
-from tfcnns.files import write_whole
+from tfcnns.files import check_can_write, check_no_input, sweep, write_whole
 
 USAGE = """\
 Finds objects in image files (JPEG, PNG, GIF, BMP), or in all those of a folder.
@@ -16,8 +15,8 @@ Finds objects in image files (JPEG, PNG, GIF, BMP), or in all those of a folder.
   python -m tfcnns.detect --run=runs/detector --out=found photo.png folder
 
 Writes a picture with boxes for each, detections.json in COCO's result format, and images.json,
-which says which file is which image_id. An image that can't be read is named, the others go on;
-the exit code is 1 then.
+which says which file is which image_id; the two as answers come, whole whenever they are twice as
+many. Images that can't be read are left out and named at the end; the exit code is 1 then.
 """
 
 FLAGS = cli.new_flags()
@@ -35,6 +34,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
+LISTS = ("detections.json", "images.json")  # beside the pictures
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
@@ -43,34 +43,69 @@ def main(paths):
         raise UserError("--run is missing: the directory of a run")
     if not FLAGS.out:
         raise UserError("--out is missing: the directory to write to")
-    files = image_files(paths)
     out = pathlib.Path(FLAGS.out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out={out} is a file, expected a directory")
-    if (out / "detections.json").exists() and not FLAGS.overwrite:
-        raise UserError(f"{out} holds detections.json already: add --overwrite to replace it")
+    files = image_files(paths, out)
+    names = picture_names(files)
+    check_out(out, names, files, FLAGS.overwrite)
     run_ = runs.open_run(FLAGS.run)
     cli.start_tensorflow(FLAGS.verbosity)
     arguments, least = settings(run_)
     model = run_.load_model(FLAGS.weights)
     out.mkdir(parents=True, exist_ok=True)
-    found, bad = [], []
+    found, written, failed = [], 0, cli.Failed(len(files))
     show = cli.progress_bar(len(files), "images")
-    names = picture_names(files)
     for i, file in enumerate(files):
         try:
             found.append((i, _one(model, run_.config, file, out / names[i], arguments, least)))
         except UserError as error:
-            bad.append(file)
-            print(f"error: {error}", file=sys.stderr)
+            failed.add(file, error)
+        if len(found) > written and len(found) >= 2 * written:
+            _write(out, files, names, found, run_.config.get("category_ids"))
+            written = len(found)
         show(i + 1)
     _write(out, files, names, found, run_.config.get("category_ids"))
     print(f"{sum(len(one['boxes']) for _, one in found)} boxes in {len(found)} images: {out}")
-    if bad:
-        print(f"error: {len(bad)} of {len(files)} images couldn't be read:", file=sys.stderr)
-        for file in bad:
-            print(f"  {file}", file=sys.stderr)
-        return 1
+    return failed.end()
+
+
+def check_out(out, names, files, overwrite=False):
+    """Raises UserError if not all can be written to `out`, or would replace what isn't ours.
+
+    Args:
+        out: the directory, which needn't be there.
+        names: of the pictures.
+        files: the images that are read.
+        overwrite: whether what an earlier `detect` has written there may be replaced.
+    """
+    from tfcnns.plots.report import is_ours
+
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out={out} is a file, expected a directory")
+    if (out / "run.json").exists():
+        raise UserError(f"--out={out} is the directory of a run: give another")
+    pictures, lists = [out / name for name in names], [out / name for name in LISTS]
+    for path in (out, *pictures):
+        check_can_write(path)
+    check_no_input([*pictures, *lists], files)
+    there = [path for path in (*lists, *pictures) if path.exists()]
+    if there and not overwrite:
+        raise UserError(f"{out} holds {there[0].name} already: add --overwrite to replace it")
+    for path in there:
+        if not (_is_list_of_ours(path) if path in lists else is_ours(path)):
+            raise UserError(f"{path} is none of detect's files: give another --out")
+    sweep(out, of=[*names, *LISTS])
+
+
+def _is_list_of_ours(path):
+    """Whether a file is a JSON list of detections, or of images with their pictures."""
+    try:
+        rows = json.loads(path.read_text())
+    except ValueError:
+        return False
+    keys = {"detections.json": "bbox", "images.json": "picture"}
+    return isinstance(rows, list) and all(
+        isinstance(row, dict) and keys[path.name] in row for row in rows
+    )
 
 
 def settings(run_):
@@ -86,11 +121,16 @@ def settings(run_):
     return arguments, least
 
 
-def image_files(paths):
-    """The files that are named, and the images of the folders that are, in order of names."""
+def image_files(paths, out):
+    """The files that are named, and the images of the folders that are, in order of names.
+
+    Of `out`, a folder inside one that is named, nothing is read: it holds drawings.
+    """
     files = []
     for path in map(pathlib.Path, paths):
         inside = sorted(path.rglob("*")) if path.is_dir() else []
+        if path != out:
+            inside = [file for file in inside if out not in file.parents]
         inside = [file for file in inside if file.suffix.lower() in ENDINGS and file.is_file()]
         if path.is_dir() and not inside:
             raise UserError(f"{path} holds no images ({', '.join(ENDINGS)})")

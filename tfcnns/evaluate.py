@@ -6,7 +6,7 @@ from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
-from tfcnns.files import write_whole
+from tfcnns.files import check_can_write, write_whole
 
 USAGE = """\
 Evaluates a run's saved model and writes evaluation.json into the run.
@@ -35,6 +35,7 @@ def main(rest):
     if not FLAGS.run:
         raise UserError("--run is missing: the directory of a run")
     run_ = runs.open_run(FLAGS.run)
+    check_can_write(run_.path, "--run")
     cli.start_tensorflow(FLAGS.verbosity)
     from tfcnns.training import evaluation, settings
 

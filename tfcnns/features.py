@@ -1,12 +1,15 @@
 """python -m tfcnns.features: what a layer of a trained net says of image files."""
 
 import pathlib
+import zipfile
 
+import numpy as np
 from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
-from tfcnns.files import whole
+from tfcnns.files import check_can_write, check_no_input, sweep, whole
+from tfcnns.mistakes import tried
 from tfcnns.nearest import nearest
 
 USAGE = """\
@@ -18,7 +21,9 @@ Writes the outputs of one layer for image files (JPEG, PNG, GIF, BMP) to an .npz
   python -m tfcnns.features --weights=bvlc_alexnet.caffemodel --model=alexnet --layer=fc7 ...
 
 --weights takes a .keras file, the OverFeat authors' net_weight_0 or net_weight_1, or a
-.caffemodel of the net named by --model.
+.caffemodel of the net named by --model. The file is written as answers come, the whole of it
+whenever they are twice as many. Images that can't be read are left out and named at the end; the
+exit code is 1 then.
 """
 
 FLAGS = cli.new_flags()
@@ -57,6 +62,7 @@ def main(files):
         raise UserError("no image files were given; see --help")
     if not FLAGS.out.endswith(".npz"):
         raise UserError(f"--out={FLAGS.out}: expected a name ending in .npz")
+    check_out(FLAGS.out, [*files, *filter(None, [FLAGS.weights])])
     run_ = runs.open_run(FLAGS.run) if FLAGS.run else None
     cli.start_tensorflow(FLAGS.verbosity)
     if run_:
@@ -65,9 +71,46 @@ def main(files):
     else:
         model, size, short_side = load_weights(FLAGS.weights, FLAGS.model)
     short_side = FLAGS.short_side or short_side
-    features = compute(model, FLAGS.layer, files, size, short_side, FLAGS.batch_size)
-    write(FLAGS.out, features, files)
-    print(f"{FLAGS.out}: {FLAGS.layer} of {len(files)} images, {features.shape} float32")
+    rows, named, written, failed = [], [], 0, cli.Failed(len(files))
+    batches = _batches(model, FLAGS.layer, files, size, short_side, FLAGS.batch_size)
+    for good, features, errors in batches:
+        for file, error in errors:
+            failed.add(file, error)
+        if good:
+            named += good
+            rows.append(features)
+        if len(named) > written and len(named) >= 2 * written:
+            write(FLAGS.out, np.concatenate(rows), named)
+            written = len(named)
+    if len(named) > written:
+        write(FLAGS.out, np.concatenate(rows), named)
+    if named:
+        shape = (len(named), *rows[0].shape[1:])
+        print(f"{FLAGS.out}: {FLAGS.layer} of {len(named)} images, {shape} float32")
+    return failed.end()
+
+
+def check_out(path, inputs):
+    """Raises UserError if features can't be written to `path`, or something else is there."""
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"--out={path}: there is no directory {path.parent}")
+    if path.is_dir():
+        raise UserError(f"--out={path} is a directory, expected a file")
+    check_can_write(path.parent)
+    check_can_write(path)
+    check_no_input([path], inputs)
+    if path.exists() and not _is_ours(path):
+        raise UserError(f"--out={path} holds something other than features: give another name")
+    sweep(path.parent, of=[path.name])
+
+
+def _is_ours(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist()) == {"features.npy", "files.npy"}
+    except zipfile.BadZipFile:
+        return False
 
 
 def load_weights(path, name=None):
@@ -123,8 +166,17 @@ def compute(model, layer, files, size=None, short_side=None, batch_size=32):
             None scales it to just cover the model's input.
         batch_size: images at a time.
     """
+    result = []
+    for _, features, errors in _batches(model, layer, files, size, short_side, batch_size):
+        if errors:
+            raise errors[0][1]
+        result.append(features)
+    return np.concatenate(result)
+
+
+def _batches(model, layer, files, size, short_side, batch_size):
+    """Yields (files, their features, [(file, UserError), ...] of those that can't be read)."""
     import keras
-    import numpy as np
 
     from tfcnns.pipelines import images
 
@@ -136,21 +188,23 @@ def compute(model, layer, files, size=None, short_side=None, batch_size=32):
     height, width = height or size, width or size
     if height is None:
         raise UserError(f"model {model.name} takes images of any size: use a run or --model")
-    result = []
+
+    def read(file):
+        return images.read_centre(file, height, width, channels, short_side)
+
     for start in range(0, len(files), batch_size):
-        some = files[start : start + batch_size]
-        batch = [images.read_centre(f, height, width, channels, short_side) for f in some]
-        result.append(np.asarray(tap.predict_on_batch(np.stack(batch)), "float32"))
-    return np.concatenate(result)
+        seen = [(file, tried(file, read, file)) for file in files[start : start + batch_size]]
+        bad = [(file, image) for file, image in seen if isinstance(image, UserError)]
+        good = [(file, image) for file, image in seen if not isinstance(image, UserError)]
+        features = None
+        if good:
+            batch = np.stack([image for _, image in good])
+            features = np.asarray(tap.predict_on_batch(batch), "float32")
+        yield [file for file, _ in good], features, bad
 
 
 def write(path, features, files):
     """Writes features and file names to an .npz file, whole or not at all."""
-    import numpy as np
-
-    path = pathlib.Path(path)
-    if not path.parent.is_dir():
-        raise UserError(f"--out={path}: there is no directory {path.parent}")
     with whole(path) as temporary:
         np.savez(temporary, features=features, files=np.array([str(file) for file in files]))
 

@@ -54,18 +54,25 @@ def flush(path):
         os.close(handle)
 
 
-def left_behind(folder):
-    """The temporary files and folders in a folder whose process, on this machine, is gone."""
+def left_behind(folder, of=None):
+    """The temporary files and folders in a folder whose process, on this machine, is gone.
+
+    Args:
+        folder: where; it may be missing.
+        of: names of files; None for those of any.
+    """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         return []
+    ends = None if of is None else {name[-_LONGEST:] for name in of}
     found = [(path, _TEMPORARY.match(path.name)) for path in folder.iterdir()]
-    return [path for path, match in found if match and not _lives(int(match[1]))]
+    found = [(path, match) for path, match in found if match and not _lives(int(match[1]))]
+    return [path for path, match in found if ends is None or path.name[match.end() :] in ends]
 
 
-def sweep(folder):
-    """Removes what processes that were killed have left in a folder of ours."""
-    for path in left_behind(folder):
+def sweep(folder, of=None):
+    """Removes what processes that were killed have left; `of` where not all in it is ours."""
+    for path in left_behind(folder, of):
         remove(path)
 
 
@@ -84,16 +91,34 @@ def check_can_write(path, flag="--out"):
     """
     path = pathlib.Path(path)
     try:
-        there = path.exists()
-        above = path if there else next(folder for folder in path.parents if folder.exists())
-        if not there and not above.is_dir():
+        above = next(folder for folder in (path, *path.parents) if folder.exists())
+        if above != path and not above.is_dir():
             raise UserError(f"{flag}={path}: {above} is a file, expected a directory")
+        longest = os.pathconf(above, "PC_NAME_MAX")
+        for name in path.relative_to(above).parts:
+            if len(os.fsencode(name)) > longest:
+                raise UserError(f"{flag}={path}: a name has at most {longest} bytes")
         if not os.access(above, os.W_OK | (os.X_OK if above.is_dir() else 0)):
             read_only = os.statvfs(above).f_flag & os.ST_RDONLY
             why = "Read-only file system" if read_only else "Permission denied"
             raise UserError(f"{flag}={path} can't be written to: {above}: {why}")
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise UserError(f"{flag}={path} can't be written to: {error.strerror}") from error
+
+
+def check_no_input(outputs, inputs, flag="--out"):
+    """Raises UserError if writing one of `outputs` would replace one of `inputs`, by any name."""
+    read = {_identity(path): path for path in inputs if os.path.exists(path)}
+    for path in outputs:
+        if os.path.exists(path) and _identity(path) in read:
+            raise UserError(
+                f"{path} would replace {read[_identity(path)]}, which is read: give another {flag}"
+            )
+
+
+def _identity(path):
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _lives(process):

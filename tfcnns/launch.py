@@ -47,12 +47,13 @@ def launch(workers, arguments, grace=60.0):
     Returns: 0, or the exit code of the first that failed; 128 + n where signal n killed it.
     """
     addresses = free_addresses(workers)
-    processes = [_start(addresses, worker, arguments) for worker in range(workers)]
-    readers = [threading.Thread(target=_forward, args=item) for item in enumerate(processes)]
-    for reader in readers:
-        reader.start()
+    processes, readers = [], []
     try:
         with _signals_to(processes):
+            for worker in range(workers):
+                processes.append(_start(addresses, worker, arguments))
+                readers.append(threading.Thread(target=_forward, args=(worker, processes[-1])))
+                readers[-1].start()
             code = _watch(processes, grace)
     finally:
         for process in processes:

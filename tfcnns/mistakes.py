@@ -38,6 +38,17 @@ def mistake(error):
     return None
 
 
+def tried(name, function, *arguments):
+    """What a function returns, or a UserError that names what it was for, and isn't raised."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        said = mistake(error)
+        if said is None:
+            raise
+        return UserError(said if str(name) in said else f"{name}: {said}")
+
+
 def _of_system(error):
     names = [
         os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)

@@ -6,6 +6,8 @@ from absl import flags
 
 from tfcnns import cli, runs
 from tfcnns.errors import UserError
+from tfcnns.files import check_can_write
+from tfcnns.training import settings
 
 USAGE = """\
 Draws a run's pictures into RUN/plots and RUN/report.html.
@@ -28,6 +30,9 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 cli.define_data_flags(FLAGS)
+flags.DEFINE_multi_string(
+    "set", [], "name=value of the run's config, for these pictures; repeatable", **_own
+)
 
 _COMPARED = 6  # runs beside the own, so that each has a colour
 
@@ -38,7 +43,9 @@ def main(rest):
     if not FLAGS.run:
         raise UserError("--run is missing: the directory of a run")
     run_ = runs.open_run(FLAGS.run)
-    run_.config = cli.with_data_flags(run_.config, FLAGS)
+    check_can_write(run_.path, "--run")
+    changes = settings.parse_pairs(FLAGS.set)
+    run_.config = cli.with_data_flags(settings.with_values(run_.config, changes), FLAGS)
     if len(FLAGS.compare) > _COMPARED:
         raise UserError(f"--compare: expected up to {_COMPARED} runs, got {len(FLAGS.compare)}")
     others = [runs.open_run(path) for path in FLAGS.compare]

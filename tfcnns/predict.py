@@ -1,16 +1,21 @@
 """python -m tfcnns.predict: what a run's model says about image files."""
 
 import json
+import textwrap
 
 from absl import flags
 
 from tfcnns import answers, cli, runs
 from tfcnns.errors import UserError
+from tfcnns.mistakes import tried
 
 USAGE = """\
 Classifies image files (JPEG, PNG, GIF, BMP; any size, grey, colour or with alpha).
 
   python -m tfcnns.predict --run=runs/digits photo.png scan.jpg
+
+Answers are printed as they come. Files that can't be read are named at the end; the exit code is
+1 then.
 """
 
 FLAGS = cli.new_flags()
@@ -49,37 +54,57 @@ def main(files):
     run_ = runs.open_run(FLAGS.run)
     cli.start_tensorflow(FLAGS.verbosity)
     model = run_.load_model(FLAGS.weights)
-    results = []
+    show, failed = _Shown(files, FLAGS.json), cli.Failed(len(files))
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]
-        scores = answers.class_scores(run_, model, _images(some, model, run_))
-        names = answers.class_names(run_, scores.shape[1])
-        results += [guess(f, row, names, FLAGS.top) for f, row in zip(some, scores, strict=True)]
-    print(json.dumps(results, indent=2) if FLAGS.json else table(results))
+        seen = []
+        for file, image in zip(some, _images(some, model, run_), strict=True):
+            if isinstance(image, UserError):
+                failed.add(file, image)
+            else:
+                seen.append((file, image))
+        if seen:
+            scores = answers.class_scores(run_, model, [image for _, image in seen])
+            names = answers.class_names(run_, scores.shape[1])
+            for (file, _), row in zip(seen, scores, strict=True):
+                show.one(guess(file, row, names, FLAGS.top))
+    show.end()
+    return failed.end()
 
 
 def _images(files, model, run_):
-    """What the model sees of each file: the recipe's own view, unless flags ask for another."""
+    """What the model sees of each file: the recipe's own view, unless flags ask for another.
+
+    In the place of a file that can't be read stands a UserError.
+    """
     from tfcnns.pipelines import images
 
     view, channels, config = answers.view_of(run_), model.input_shape[-1], run_.config
     if view and FLAGS.fit == "crop" and FLAGS.background == FLAGS["background"].default:
-        seen = answers.views_of_files(view, map(images.read_bytes, files), files)
+        contents = {file: tried(file, images.read_bytes, file) for file in files}
+        there = [file for file in files if not isinstance(contents[file], UserError)]
+        views = answers.view_or_error(view, [contents[file] for file in there], there)
+        found = {**contents, **dict(zip(there, views, strict=True))}
+        seen = [found[file] for file in files]
     elif view and FLAGS.fit == "crop":
-        decoded = [
-            images.decode(images.read_bytes(file), file, channels, FLAGS.background)
-            for file in files
-        ]
-        seen = [view(image).numpy() for image in decoded]
+
+        def read(file):
+            data = images.read_bytes(file)
+            return view(images.decode(data, file, channels, FLAGS.background)).numpy()
+
+        seen = [tried(file, read, file) for file in files]
     else:
         height, width = (side or config["size"] for side in model.input_shape[1:3])
         short_side = config.get("short_side") if FLAGS.fit == "crop" else None
         options = {"fit": FLAGS.fit, "background": FLAGS.background}
-        seen = [
-            images.read_centre(file, height, width, channels, short_side, **options)
-            for file in files
-        ]
-    return [255 - image for image in seen] if FLAGS.invert else seen
+
+        def read(file):
+            return images.read_centre(file, height, width, channels, short_side, **options)
+
+        seen = [tried(file, read, file) for file in files]
+    if FLAGS.invert:
+        seen = [one if isinstance(one, UserError) else 255 - one for one in seen]
+    return seen
 
 
 def guess(file, scores, names, top):
@@ -91,16 +116,28 @@ def guess(file, scores, names, top):
     }
 
 
-def table(results):
-    """The guesses as lines: file, then class and probability, best first."""
-    width = max(len(result["file"]) for result in results)
-    lines = []
-    for result in results:
+class _Shown:
+    """Prints guesses as they come: a JSON list, or lines of file, class and probability."""
+
+    def __init__(self, files, as_json):
+        self._width = max(map(len, files))
+        self._json = as_json
+        self._between = "["
+
+    def one(self, result):
+        if self._json:
+            text = textwrap.indent(json.dumps(result, indent=2), "  ")
+            print(f"{self._between}\n{text}", end="", flush=True)
+            self._between = ","
+            return
         guesses = "  ".join(
             f"{g['class']} {100 * g['probability']:5.1f} %" for g in result["classes"]
         )
-        lines.append(f"{result['file']:<{width}}  {guesses}")
-    return "\n".join(lines)
+        print(f"{result['file']:<{self._width}}  {guesses}", flush=True)
+
+    def end(self):
+        if self._json:
+            print("[]" if self._between == "[" else "\n]")
 
 
 run = cli.script(main, FLAGS, USAGE)

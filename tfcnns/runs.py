@@ -35,7 +35,12 @@ from tfcnns.errors import UserError
 from tfcnns.files import check_can_write, left_behind, remove, sweep, temporary_name, write_whole
 
 FUNCTIONS = ("config", "data", "model", "compile")
-_SETTINGS = {"recipe": str, "config": dict, "flags": dict}  # what run.json must hold
+_SETTINGS = {
+    "recipe": str,
+    "config": dict,
+    "flags": dict,
+    "versions": dict,
+}  # what run.json must hold
 _IN_KERAS_FILE = ("config.json", "metadata.json", "model.weights.h5")
 # What the scripts make in a run; --overwrite deletes nothing else.
 _MADE = (

@@ -1,11 +1,11 @@
 """Detections as COCO's result files hold them, and truths as COCO's annotation files do."""
 
 import json
-import os
 
 import numpy as np
 
 from tfcnns.errors import UserError
+from tfcnns.files import write_whole
 
 from .annotations import checked_detections, checked_truths
 
@@ -80,11 +80,8 @@ def write_detections(path, detections, image_ids=None, category_ids=None):
         until the new one is whole.
     """
     text = json.dumps(to_results(detections, image_ids, category_ids))
-    temporary = f"{path}.{os.getpid()}"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror}") from error
 

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 
 from tfcnns.errors import UserError
-from tfcnns.files import flush
+from tfcnns.files import check_can_write, flush, left_behind, remove, temporary_name
 
 
 def next_version(out, version=None):
@@ -17,6 +17,7 @@ def next_version(out, version=None):
     out = pathlib.Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file, expected a directory")
+    check_can_write(out)
     taken = versions(out)
     if version is None:
         return max(taken, default=0) + 1
@@ -39,7 +40,10 @@ def version_directory(out, version):
     All in it reaches the disk before the name does. If the block fails, nothing is left.
     """
     out = pathlib.Path(out)
-    temporary = out / f"tmp-{os.getpid()}-{version}"
+    for path in left_behind(out):
+        if path.name.rpartition("-")[2].isdecimal():
+            remove(path)
+    temporary = out / temporary_name(str(version))
     try:
         made = [path for path in (out, *out.parents) if not path.exists()]
         temporary.mkdir(parents=True)

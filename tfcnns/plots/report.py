@@ -6,7 +6,13 @@ import io
 import os
 from pathlib import Path
 
+from PIL import Image
+
+from tfcnns.files import write_whole
+
 from . import DPI, house_style
+
+_SOFTWARE = "tfcnns"  # the text of that name in its PNG files
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de;
@@ -95,6 +101,15 @@ def save_picture(figure, path):
     return _write(Path(path), _render(figure, "png"))
 
 
+def is_ours(path):
+    """Whether the file at `path` is a picture that this package has drawn."""
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            return picture.info.get("Software") == _SOFTWARE
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
 def _section(number, heading, sentence, figure, files):
     width, height = (round(inches * DPI) for inches in figure.get_size_inches())
     data = base64.b64encode(_render(figure, "png")).decode()
@@ -112,19 +127,13 @@ def _section(number, heading, sentence, figure, files):
 def _render(figure, kind):
     """The figure as the bytes of a file, twice as fine as it is shown, without a date."""
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {}
+    metadata = {"Date": None} if kind == "svg" else {"Software": _SOFTWARE}
     with house_style():
         figure.savefig(buffer, format=kind, dpi=2 * DPI, metadata=metadata)
     return buffer.getvalue()
 
 
 def _write(path, data):
-    """Writes under a temporary name, then renames: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, data)
     return path
