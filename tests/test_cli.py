@@ -1,5 +1,6 @@
 """What every script shares: help, mistakes in one line, silence, and readers that leave."""
 
+import os
 import subprocess
 import sys
 
@@ -89,17 +90,36 @@ def test_a_bug_keeps_its_traceback():
         run(["script"])
 
 
-def test_a_reader_that_leaves_is_no_error():
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_leaves_is_no_error(lines):
     text = (
         "from tfcnns import cli\n"
-        "run = cli.script(lambda rest: print('line\\n' * 100000), cli.new_flags(), '')\n"
+        "def main(rest):\n"
+        "    input()\n"  # until the reader has left
+        f"    print('line\\n' * {lines})\n"
+        "cli.script(main, cli.new_flags(), '')(['script'])\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", text], **pipes) as process:
+        process.stdout.close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no such device")
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_output_that_finds_no_room_is_one_line(lines):
+    text = (
+        "from tfcnns import cli\n"
+        f"run = cli.script(lambda rest: print('line\\n' * {lines}), cli.new_flags(), '')\n"
         "run(['script'])\n"
     )
-    command = [sys.executable, "-c", text]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == b""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", text], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr == b"error: No space left on device\n"
 
 
 def test_a_failing_import_says_what_tensorflow_said():

@@ -1,8 +1,10 @@
 """The run directory: made once, opened by anyone, never half there."""
 
 import json
+import pathlib
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -69,6 +71,16 @@ def test_files_that_are_cut_off_are_named(tmp_path, recipe):
     model.save_weights(run.path / "last.weights.h5")
     run.load_model()
     run.load_model("last")
+    whole = (run.path / "model.keras").read_bytes()
+    for damaged in (b"", whole[:-1], whole[:-2000], whole.replace(b"Dense", b"Danse")):
+        (run.path / "model.keras").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"model\.keras is damaged: expected a whole \.keras"):
+            run.load_model()
+    with zipfile.ZipFile(run.path / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(UserError, match=r"metadata\.json isn't in it"):
+        run.load_model()
+    (run.path / "model.keras").write_bytes(whole)
     for name, weights in (("model.keras", "final"), ("last.weights.h5", "last")):
         file = run.path / name
         file.write_bytes(file.read_bytes()[:2000])
@@ -87,6 +99,107 @@ def test_a_run_is_never_overwritten_unasked(tmp_path, recipe):
     assert (run.path / "model.keras").read_text() == "precious"
     make(tmp_path, recipe, overwrite=True)
     assert sorted(p.name for p in run.path.iterdir()) == ["recipe.py", "run.json"]
+
+
+def test_overwrite_follows_no_link(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    elsewhere = tmp_path / "large disk"
+    elsewhere.mkdir()
+    (elsewhere / "step-00000001").touch()
+    run.checkpoints.symlink_to(elsewhere)
+    (run.path / "plots").mkdir()
+    make(tmp_path, recipe, overwrite=True)
+    assert sorted(p.name for p in run.path.iterdir()) == ["recipe.py", "run.json"]
+    assert [p.name for p in elsewhere.iterdir()] == ["step-00000001"]
+
+
+def test_a_run_that_cannot_be_moved_aside_stays(tmp_path, recipe, monkeypatch):
+    run = make(tmp_path, recipe)
+    for name in ("history.csv", "model.keras", "report.html"):
+        (run.path / name).write_text(name)
+    before = {path.name: path.read_text() for path in run.path.iterdir()}
+    rename = pathlib.Path.rename
+
+    def fails(self, target):  # as where something is mounted
+        if self.name == "model.keras":
+            raise OSError(16, "Device or resource busy", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", fails)
+    with pytest.raises(OSError, match="busy"):
+        make(tmp_path, recipe, overwrite=True)
+    after = {path.name: path.read_text() for path in run.path.iterdir()}
+    assert {**before, "lock": ""} == after
+
+
+def test_overwrite_deletes_nothing_that_no_run_makes(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    (run.path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"also holds thesis\.tex: move it away first"):
+        make(tmp_path, recipe, overwrite=True)
+    (run.path / "thesis.tex").rename(tmp_path / "thesis.tex")
+    make(tmp_path, recipe, overwrite=True)
+
+
+def test_leftovers_of_a_killed_process_are_no_run_and_go_with_the_next(tmp_path, recipe):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    left = tmp_path / "run" / f"tmp-{ended.pid}-run.json"
+    left.touch()
+    (tmp_path / "run" / "checkpoints").rmdir()
+    assert runs.is_free(tmp_path / "run")
+    run = make(tmp_path, recipe)
+    run.checkpoints.mkdir()
+    state = run.checkpoints / f"tmp-{ended.pid}"
+    state.mkdir()
+    with run.lock():
+        assert not left.exists()
+        assert not state.exists()
+
+
+@pytest.mark.parametrize("name", ["recipe", "config", "flags", "versions"])
+def test_a_run_json_without_a_key_is_named(tmp_path, recipe, name):
+    run = make(tmp_path, recipe)
+    settings = json.loads((run.path / "run.json").read_text())
+    del settings[name]
+    (run.path / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=rf"run\.json is damaged: it lacks '{name}'"):
+        runs.open_run(run.path)
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "3", '{"recipe": 3}'])
+def test_a_run_json_of_another_kind_is_named(tmp_path, recipe, text):
+    run = make(tmp_path, recipe)
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        runs.open_run(run.path)
+
+
+def test_a_config_without_a_setting_of_its_recipe_is_named(tmp_path, recipe):
+    run = make(tmp_path, recipe)
+    settings = json.loads((run.path / "run.json").read_text())
+    del settings["config"]["shape"]
+    (run.path / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=r"lacks the setting 'shape'.*own is \[1, 2\]"):
+        runs.open_run(run.path).recipe  # noqa: B018
+
+
+def test_paths_are_kept_absolute_and_inside_the_run_relative(tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"epochs": 2, "shape": (1, 2), "data": "folder:pets", "data_dir": "run/sets"}
+    run = runs.create_run("run", recipe, config)
+    kept = json.loads((run.path / "run.json").read_text())["config"]
+    assert kept["data"] == f"folder:{tmp_path}/pets"
+    assert kept["data_dir"] == "sets"
+    (tmp_path / "run" / "sets").mkdir()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    monkeypatch.chdir("/")
+    moved = runs.open_run(tmp_path / "moved")
+    assert moved.config["data"] == f"folder:{tmp_path}/pets"
+    assert moved.config["data_dir"] == f"{tmp_path}/moved/sets"
+    moved.update_config({**moved.config, "epochs": 3})
+    assert json.loads((moved.path / "run.json").read_text())["config"] == {**kept, "epochs": 3}
 
 
 def test_overwrite_leaves_what_is_no_run_alone(tmp_path, recipe):

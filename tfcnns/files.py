@@ -98,7 +98,8 @@ def check_can_write(path, flag="--out"):
         for name in path.relative_to(above).parts:
             if len(os.fsencode(name)) > longest:
                 raise UserError(f"{flag}={path}: a name has at most {longest} bytes")
-        if not os.access(above, os.W_OK | (os.X_OK if above.is_dir() else 0)):
+        needed = os.W_OK | (os.X_OK if above.is_dir() else 0)
+        if not os.access(above, needed, effective_ids=os.access in os.supports_effective_ids):
             read_only = os.statvfs(above).f_flag & os.ST_RDONLY
             why = "Read-only file system" if read_only else "Permission denied"
             raise UserError(f"{flag}={path} can't be written to: {above}: {why}")

@@ -60,11 +60,11 @@ def _of_system(error):
 def _of_tensorflow(error):
     message = error.message
     reading = "IteratorGetNext" in message
-    in_python = re.search(r"(\w+): (.+)\nTraceback \(most recent call last\)", message)
+    before, in_python, _ = message.partition("\nTraceback (most recent call last)")
     if in_python:  # a function of Python inside tf.data
-        kind = getattr(builtins, in_python[1], None)
-        is_system = isinstance(kind, type) and issubclass(kind, OSError)
-        return in_python[2] if is_system else None
+        found = re.search(r"\b(\w+Error): (.+)$", before)
+        kind = getattr(builtins, found[1], None) if found else None
+        return found[2] if kind and issubclass(kind, OSError) else None
     if not (reading or type(error).__name__ in _OF_FILES or "label value" in message):
         return None
     text = re.split(r"\s\[\[|\s?\[Op:", message)[0]
