@@ -29,9 +29,22 @@ def has_background(run):
 
 
 def class_names(run, classes):
-    """A name for each of so many classes; the number, where the run knows none."""
-    known = run.config.get("class_names") or ()
-    return [str(known[c]) if c < len(known) else str(c) for c in range(classes)]
+    """A name for each of so many classes; the number, where the run knows none.
+
+    Raises: UserError if the run has names, but not one for each.
+    """
+    known = run.config.get("class_names") or range(classes)
+    if len(known) != classes:
+        raise UserError(
+            f"class_names of {run.path} must name the model's {classes} classes. "
+            f"Received: {len(known)} names"
+        )
+    return [str(name) for name in known]
+
+
+def detector_names(run, model):
+    """`class_names` of a model with boxes; the background, where there is one, has none."""
+    return class_names(run, model.output["classifier"].shape[-1] - has_background(run))
 
 
 def views_of_files(view, contents, names):
@@ -70,18 +83,22 @@ def class_scores(run, model, images):
         model: its model.
         images: a list of N arrays from its view: (h, w, C), or (views, h, w, C), whose scores are
             averaged, as those of all positions are.
+
+    Raises: UserError if they are no probabilities; rows of NaN pass.
     """
+    from tfcnns.training.evaluation import check_probabilities, predict
+
     vote = vote_of(run)
     if vote is not None:
         from tfcnns.detection import multiscale_vote
 
         scores = np.stack([np.asarray(multiscale_vote(model, image, **vote)) for image in images])
         scores = scores[:, : scores.shape[1] - has_background(run)]
-        return scores / scores.sum(1, keepdims=True)
-    if isinstance(model.output, dict):
-        raise UserError(f"{run.path} has several outputs, expected the scores of classes alone")
-    from tfcnns.training.evaluation import predict
-
+        scores = scores / scores.sum(1, keepdims=True)
+        check_probabilities(scores)
+        return scores
     size = max(_BATCH // (len(images[0]) if images[0].ndim == 4 else 1), 1)
     groups = [np.stack(images[at : at + size]) for at in range(0, len(images), size)]
-    return predict(model, [(group, np.zeros(len(group))) for group in groups])[1]
+    _, scores = predict(model, [(group, np.zeros(len(group))) for group in groups])
+    check_probabilities(scores)
+    return scores

@@ -5,7 +5,7 @@ import pathlib
 
 from absl import flags
 
-from tfcnns import cli, runs
+from tfcnns import answers, cli, runs
 from tfcnns.errors import UserError
 from tfcnns.files import check_can_write, check_no_input, sweep, write_whole
 
@@ -51,12 +51,13 @@ def main(paths):
     cli.start_tensorflow(FLAGS.verbosity)
     arguments, least = settings(run_)
     model = run_.load_model(FLAGS.weights)
+    classes = answers.detector_names(run_, model)
     out.mkdir(parents=True, exist_ok=True)
     found, written, failed = [], 0, cli.Failed(len(files))
     show = cli.progress_bar(len(files), "images")
     for i, file in enumerate(files):
         try:
-            found.append((i, _one(model, run_.config, file, out / names[i], arguments, least)))
+            found.append((i, _one(model, classes, file, out / names[i], arguments, least)))
         except UserError as error:
             failed.add(file, error)
         if len(found) > written and len(found) >= 2 * written:
@@ -153,7 +154,7 @@ def picture_names(files):
     return names
 
 
-def _one(model, config, file, picture, arguments, least):
+def _one(model, classes, file, picture, arguments, least):
     """Detections of one file, whose picture is drawn."""
     from tfcnns.detection.detect import detect
     from tfcnns.detection.evaluation import as_detection
@@ -167,7 +168,7 @@ def _one(model, config, file, picture, arguments, least):
         raise UserError(f"can't read image {file}: {error.strerror}") from error
     image = images.decode(data, file, model.input_shape[-1])
     detection = as_detection(*detect(model, image, **arguments))
-    save_picture(plot_detections(image, detection, config["class_names"], least), picture)
+    save_picture(plot_detections(image, detection, classes, least), picture)
     return detection
 
 

@@ -4,7 +4,7 @@ import json
 
 from absl import flags
 
-from tfcnns import cli, runs
+from tfcnns import answers, cli, runs
 from tfcnns.errors import UserError
 from tfcnns.files import check_can_write, write_whole
 
@@ -49,7 +49,8 @@ def main(rest):
     if dataset is None:
         raise UserError(f"recipe {run_.name} has no {FLAGS.split} data")
     result = evaluation.measure(*scores(run_.recipe, config, FLAGS.split, model, dataset))
-    print(summary({**result, "split": FLAGS.split}, run_.config.get("class_names")))
+    names = answers.class_names(run_, len(result["confusion"]))
+    print(summary({**result, "split": FLAGS.split}, names))
     _write(run_, result)
 
 
@@ -79,13 +80,13 @@ def _boxes(run_, config, model, source):
     arguments = run_.recipe.detector(config)
     show = cli.progress_bar(len(source), "images")
     truths, detections = evaluation.detect_all(model, source, arguments, show)
-    names = config["class_names"]
+    names = answers.detector_names(run_, model)
     file = run_.path / "detections.json"
     write_detections(file, detections, category_ids=config.get("category_ids"))
     print(f"written to {file}")
     if arguments["background"]:
         result, curves = evaluation.measure_detection(truths, detections, source.classes)
-        names = list(names)[: source.classes]
+        names = names[: source.classes]
         figure = plot_precision_recall(curves["recall"], curves["precision"], names)
         for path in save_figures({"precision_and_recall": figure}, run_.path / "plots"):
             print(f"written to {path}")
@@ -99,7 +100,7 @@ def _write(run_, result):
     file = run_.path / "evaluation.json"
     how = {"split": FLAGS.split, "weights": FLAGS.weights, "set": FLAGS.set}
     result = {**result, **how, "epochs": len(run_.history())}
-    write_whole(file, json.dumps(result).encode())
+    write_whole(file, json.dumps(result, allow_nan=False).encode())
     print(f"written to {file}")
 
 
@@ -136,18 +137,21 @@ def _points(value):
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def summary(result, class_names=None):
+def summary(result, class_names):
     """The errors in words, the classes with the most of them last."""
+    from tfcnns.training.evaluation import warnings
+
+    loss = "NaN" if result["loss"] is None else f"{result['loss']:.4f}"
     lines = [
         f"{result['split']} error {100 * result['error']:.2f} % "
-        f"({result['errors']} of {result['examples']}), loss {result['loss']:.4f}"
+        f"({result['errors']} of {result['examples']}), loss {loss}"
     ]
     if "top5_error" in result:
         lines.append(f"top-5 error {100 * result['top5_error']:.2f} %")
     worst = [(e, c) for c, e in enumerate(result["per_class_error"]) if e]
     for error, c in sorted(worst, key=lambda pair: (-pair[0], pair[1]))[:5]:
-        name = class_names[c] if class_names and c < len(class_names) else c
-        lines.append(f"  class {name}: {100 * error:.1f} % wrong")
+        lines.append(f"  class {class_names[c]}: {100 * error:.1f} % wrong")
+    lines += warnings(result)
     return "\n".join(lines)
 
 

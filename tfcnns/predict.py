@@ -65,6 +65,7 @@ def main(files):
                 seen.append((file, image))
         if seen:
             scores = answers.class_scores(run_, model, [image for _, image in seen])
+            check_probabilities(scores)
             names = answers.class_names(run_, scores.shape[1])
             for (file, _), row in zip(seen, scores, strict=True):
                 show.one(guess(file, row, names, FLAGS.top))
@@ -108,8 +109,11 @@ def _images(files, model, run_):
 
 
 def guess(file, scores, names, top):
-    """The `top` classes of one image, best first, as a JSON-able dict."""
-    order = scores.argsort()[::-1][:top]
+    """The `top` classes of one image, best first, as a dict for JSON; none where there is a NaN."""
+    from tfcnns.training.evaluation import is_nan
+    from tfcnns.training.top_k import ranking
+
+    order = [] if is_nan(scores[None])[0] else ranking(scores)[:top]
     return {
         "file": str(file),
         "classes": [{"class": names[c], "probability": round(float(scores[c]), 6)} for c in order],
@@ -123,21 +127,26 @@ class _Shown:
         self._width = max(map(len, files))
         self._json = as_json
         self._between = "["
+        self._answers = []
 
     def one(self, result):
         if self._json:
-            text = textwrap.indent(json.dumps(result, indent=2), "  ")
+            text = textwrap.indent(json.dumps(result, indent=2, allow_nan=False), "  ")
             print(f"{self._between}\n{text}", end="", flush=True)
             self._between = ","
             return
         guesses = "  ".join(
             f"{g['class']} {100 * g['probability']:5.1f} %" for g in result["classes"]
         )
+        guesses = guesses or "no answer: the model's outputs are NaN, it has diverged"
         print(f"{result['file']:<{self._width}}  {guesses}", flush=True)
+        self._answers.append(result["classes"])
 
     def end(self):
         if self._json:
             print("[]" if self._between == "[" else "\n]")
+        elif len(self._answers) > 1 and all(a == self._answers[0] != [] for a in self._answers):
+            print("the model says the same of every image: it is dead, or has learned nothing")
 
 
 run = cli.script(main, FLAGS, USAGE)

@@ -231,7 +231,11 @@ def _prepare(recipe, config, kept, crew, saved=False):
     trainer.set_seeds(config.get("seed", 0), kept["deterministic"])
     keras.config.set_dtype_policy(kept["precision"])
     crew.passes, crew.gradient_dtype = kept["accumulate"], kept["gradient_dtype"]
-    return trainer.prepare(recipe, config, saved, crew, kept["xla"])
+
+    def prepare(config):
+        return trainer.prepare(recipe, config, saved, crew, kept["xla"])
+
+    return settings.blame(prepare, config, recipe.config())
 
 
 def _help_train(parts, checkpoint):

@@ -108,8 +108,7 @@ def _of_views(model, seen):
 
 def _boxes_of_bytes(run, model, arguments):
     channels, most = model.input_shape[-1], arguments["max_boxes"]
-    classes = model.output["classifier"].shape[-1] - answers.has_background(run)
-    names = tf.constant([*answers.class_names(run, classes), ""])
+    names = tf.constant([*answers.detector_names(run, model), ""])
 
     def padded(values, filler):
         missing = [[0, most - tf.shape(values)[0]], *[[0, 0]] * (values.shape.rank - 1)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfcnns import answers
 from tfcnns.detection import evaluation
 from tfcnns.detection.detect import candidates, scale_maps
 from tfcnns.plots.boxes import plot_scenes, plot_votes
@@ -19,7 +20,7 @@ def write(run, weights="final", links=(), others=()):
     """
     model = run.load_model(weights)
     arguments = run.recipe.detector(run.config)
-    names = run.config["class_names"]
+    names = answers.detector_names(run, model)
     source = run.recipe.boxes(run.config, "test")
     truths, detections = evaluation.detect_all(model, source, arguments)
     shown = range(min(_SHOWN, len(source)))
@@ -66,7 +67,7 @@ def write(run, weights="final", links=(), others=()):
                 "Of the boxes down to some score, the part that is right, against the part of "
                 "all objects that they find.",
                 plot_precision_recall(
-                    curves["recall"], curves["precision"], list(names)[: source.classes]
+                    curves["recall"], curves["precision"], names[: source.classes]
                 ),
             )
         )

@@ -8,10 +8,13 @@ from . import CHARACTER, as_pictures, house_style, new_figure, short_name, show_
 def worst_mistakes(labels, probabilities, count=16):
     """Rows of the images that were called something else, the most confident mistake first.
 
+    An image whose probabilities are NaN was called nothing.
+
     Args: as for `plot_mistakes`.
     """
     confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    called = np.isfinite(probabilities).all(axis=1)
+    wrong = np.flatnonzero(called & (probabilities.argmax(axis=1) != labels))
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
 
 
@@ -38,10 +41,10 @@ def plot_mistakes(images, labels, probabilities, class_names, count=16):
             f"Received: labels.shape={labels.shape}, probabilities.shape={probabilities.shape}"
         )
     said, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(said != labels)
-    worst = worst_mistakes(labels, probabilities, count)
+    wrong = worst_mistakes(labels, probabilities, len(labels))
+    worst = wrong[:count]
     if not len(worst):
-        return _nothing_wrong(len(labels))
+        return _nothing_wrong(int(np.isfinite(probabilities).all(axis=1).sum()))
 
     names = [short_name(name, 16) for name in class_names]
     longest = len("said , 97 %") + max(map(len, names))

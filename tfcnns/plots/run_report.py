@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfcnns import answers
 from tfcnns.errors import UserError
 from tfcnns.plots import box_report
 from tfcnns.plots.class_maps import class_maps_model, plot_class_maps
@@ -34,10 +35,11 @@ def write(run, weights="final", links=(), others=()):
     dataset = run.recipe.data(run.config, "test", 0, 1)
     if dataset is None:
         raise UserError(f"recipe {run.name} has no test data to draw pictures of")
+    dataset = evaluation.labelled(dataset)
     model = run.load_model(weights)
     labels, probabilities = evaluation.predict(model, dataset)
     result = evaluation.measure(labels, probabilities)
-    names = run.config.get("class_names") or [str(c) for c in range(probabilities.shape[1])]
+    names = answers.class_names(run, probabilities.shape[1])
     some = _one_of_each(labels, _SHOWN)
     queries, near, distances = _alike(model, dataset, labels)
     drawn = {*some, *worst_mistakes(labels, probabilities), *queries, *near.ravel()}
@@ -89,8 +91,10 @@ def write(run, weights="final", links=(), others=()):
     errors = {
         "Test error": f"{100 * result['error']:.2f} % "
         f"({result['errors']} of {result['examples']} images)",
-        "Test loss": f"{result['loss']:.4f}",
+        "Test loss": "NaN" if result["loss"] is None else f"{result['loss']:.4f}",
     }
+    if evaluation.warnings(result):
+        errors["What they mean"] = "; ".join(evaluation.warnings(result))
     facts = {**errors, **run_facts(run, model)}
     write_report(page, f"Run {run.path.name}: {run.name}", sections, facts, links, files)
     return page

@@ -60,6 +60,7 @@ from tfcnns.pipelines.imagenet_classes import imagenet_class_names
 from tfcnns.training.lars import LARS
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import WarmUp, stepped
+from tfcnns.training.top_k import top5_accuracy
 from tfcnns.training.watching import DivideOnPlateau
 
 PAPER = {
@@ -161,7 +162,7 @@ def compile(model, config):
     model.compile(
         optimizer(config),
         loss="sparse_categorical_crossentropy",
-        metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5_accuracy")],
+        metrics=["accuracy", top5_accuracy],
     )
     rises = []
     if config["warmup"]:

@@ -36,6 +36,7 @@ from tfcnns.pipelines.imagenet_classes import imagenet_class_names
 from tfcnns.recipes import alexnet_imagenet as base
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
+from tfcnns.training.top_k import top5_accuracy
 
 PAPER = {
     "paper": "OverFeat (Sermanet 2013)",
@@ -107,7 +108,7 @@ def compile(model, config):
             weight_decay=config["weight_decay"],
         ),
         loss="sparse_categorical_crossentropy",
-        metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5_accuracy")],
+        metrics=["accuracy", top5_accuracy],
     )
     rate = stepped(config["learning_rate"], config["halvings"], 0.5)
     return [keras.callbacks.LearningRateScheduler(rate)]

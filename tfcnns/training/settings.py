@@ -2,6 +2,9 @@
 
 import ast
 import math
+import re
+import textwrap
+import traceback
 
 from tfcnns.errors import UserError
 from tfcnns.nearest import nearest
@@ -84,6 +87,67 @@ def with_scaled_rate(config, own):
             raise UserError(f"--scale_learning_rate: the recipe has no {name}")
     factor = config["batch_size"] / own["batch_size"]
     return {**config, "learning_rate": config["learning_rate"] * factor}
+
+
+def blame(call, config, own):
+    """call(config); where it refuses a value that differs from the recipe's own, a UserError.
+
+    Layers, optimisers, callbacks and recipes refuse arguments by a ValueError or a TypeError,
+    but so may a defect fail. Which one it is shows when the same call is made again with the
+    recipe's own value in the place of a changed one: a refusal of that value is gone then, or
+    another one comes in its place, while a defect fails where it did and keeps its traceback.
+    So does everything that is no refusal, a KeyError for instance.
+
+    Args:
+        call: function of a config, without effects that outlast an error.
+        config: dict of values.
+        own: dict of the recipe's defaults.
+
+    Raises:
+        UserError: naming the value.
+    """
+    try:
+        return call(config)
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        for name in _suspects(config, own, str(error)):
+            if _is_gone(error, call, {**config, name: own[name]}):
+                value = textwrap.shorten(repr(config[name]), 60)
+                raise UserError(f"{name}={value}: {_message(error)}") from error
+        raise
+
+
+def _suspects(config, own, text):
+    """Names of changed values, those that an error's text quotes first: it is likely theirs."""
+    # Of a data set nothing is refused but by a UserError, and none is to be fetched here.
+    changed = [n for n in config if n != "data" and n in own and config[n] != own[n]]
+    return sorted(changed, key=lambda name: repr(config[name]) not in text)
+
+
+def _is_gone(error, call, config):
+    """Whether a call with another config doesn't fail as it did."""
+    try:
+        call(config)
+    except UserError:  # which came in between: that says nothing
+        return False
+    except (ValueError, TypeError) as other:
+        return _place(other) != _place(error)
+    return True
+
+
+def _place(error):
+    """Where an error was raised."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code, line
+
+
+def _message(error):
+    """An error's text, of one from inside tf.data without the lines that led there."""
+    text = str(error)
+    if "in user code:" in text:
+        text = re.sub(r"^\s*\w+: ", "", text.strip().splitlines()[-1])
+    return text
 
 
 def parse_pairs(pairs):
