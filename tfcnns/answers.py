@@ -83,10 +83,8 @@ def class_scores(run, model, images):
         model: its model.
         images: a list of N arrays from its view: (h, w, C), or (views, h, w, C), whose scores are
             averaged, as those of all positions are.
-
-    Raises: UserError if they are no probabilities; rows of NaN pass.
     """
-    from tfcnns.training.evaluation import check_probabilities, predict
+    from tfcnns.training.evaluation import predict
 
     vote = vote_of(run)
     if vote is not None:
@@ -94,11 +92,7 @@ def class_scores(run, model, images):
 
         scores = np.stack([np.asarray(multiscale_vote(model, image, **vote)) for image in images])
         scores = scores[:, : scores.shape[1] - has_background(run)]
-        scores = scores / scores.sum(1, keepdims=True)
-        check_probabilities(scores)
-        return scores
+        return scores / scores.sum(1, keepdims=True)
     size = max(_BATCH // (len(images[0]) if images[0].ndim == 4 else 1), 1)
     groups = [np.stack(images[at : at + size]) for at in range(0, len(images), size)]
-    _, scores = predict(model, [(group, np.zeros(len(group))) for group in groups])
-    check_probabilities(scores)
-    return scores
+    return predict(model, [(group, np.zeros(len(group))) for group in groups])[1]

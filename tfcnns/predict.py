@@ -53,6 +53,8 @@ def main(files):
         raise UserError("no image files were given; see --help")
     run_ = runs.open_run(FLAGS.run)
     cli.start_tensorflow(FLAGS.verbosity)
+    from tfcnns.training.evaluation import check_probabilities
+
     model = run_.load_model(FLAGS.weights)
     show, failed = _Shown(files, FLAGS.json), cli.Failed(len(files))
     for start in range(0, len(files), _BATCH):
