@@ -1,5 +1,6 @@
 """The papers' layers, on keras.ops: they run on the TensorFlow and on the JAX backend."""
 
+from .any_batch import AnyBatchConv2D, AnyBatchMaxPooling2D
 from .box_regressor import BoxRegressor
 from .ceil_pool import CeilAveragePooling2D, CeilMaxPooling2D
 from .devices import MissingDevice, check_devices, device_pins
@@ -26,6 +27,8 @@ from .zca_whitening import ZCAWhitening
 
 __all__ = [
     "LRN",
+    "AnyBatchConv2D",
+    "AnyBatchMaxPooling2D",
     "BoxRegressor",
     "CeilAveragePooling2D",
     "CeilMaxPooling2D",

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from .hyperparameters import from_keras, whole, wholes
 from .initializers import one_each
-from .layout import on_any_batch, restore_tuple
+from .layout import on_any_batch
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -62,36 +63,25 @@ class BoxRegressor(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(units, (tuple, list)) or not all(_is_positive(width) for width in units):
-            raise ValueError(
-                "`units` must be a tuple of positive integers, one for each hidden layer. "
-                f"Received: units={units}"
-            )
-        if classes is not None and not _is_positive(classes):
-            raise ValueError(
-                f"`classes` must be a positive integer or None. Received: classes={classes}"
-            )
-        if not _is_positive(window):
-            raise ValueError(f"`window` must be a positive integer. Received: window={window}")
-        self.units = restore_tuple(units)
-        self.classes = classes
-        self.window = window
-        self.activation = keras.activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.units = wholes("units", units, empty=True)
+        self.classes = whole("classes", classes, optional=True)
+        self.window = whole("window", window)
+        self.activation = from_keras("activation", activation)
+        self.kernel_initializer = from_keras("kernel_initializer", kernel_initializer)
+        self.bias_initializer = from_keras("bias_initializer", bias_initializer)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-        hidden = len(units)
+        hidden = len(self.units)
         kernel_initializers = one_each(self.kernel_initializer, hidden + 1)
         bias_initializers = one_each(self.bias_initializer, hidden + 1)
         self.convs = []
-        for i, width in enumerate((*units, 4 * (classes or 1))):
+        for i, width in enumerate((*self.units, 4 * (self.classes or 1))):
             self.convs.append(
                 keras.layers.Conv2D(
                     width,
-                    window if i == 0 else 1,
+                    self.window if i == 0 else 1,
                     data_format="channels_last",
                     activation=self.activation if i < hidden else None,
                     kernel_initializer=kernel_initializers[i],
@@ -117,7 +107,7 @@ class BoxRegressor(keras.layers.Layer):
             channels = conv.filters
 
     def call(self, inputs):
-        return on_any_batch(self._regress, inputs)
+        return on_any_batch(self._regress, ops.cast(inputs, self.compute_dtype))
 
     def _regress(self, x):
         for conv in self.convs:
@@ -149,7 +139,3 @@ class BoxRegressor(keras.layers.Layer):
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
         }
-
-
-def _is_positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from .hyperparameters import pair, size
 from .layout import (
     from_channels_last,
     on_any_batch,
@@ -19,10 +20,10 @@ class _CeilPooling2D(keras.layers.Layer):
 
     def __init__(self, pool_size=2, strides=None, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        self.pool_size = _argument(pool_size, "pool_size")
-        self.strides = None if strides is None else _argument(strides, "strides")
-        self._pool = _pair(self.pool_size)
-        self._steps = self._pool if strides is None else _pair(self.strides)
+        self.pool_size = size("pool_size", pool_size)
+        self.strides = None if strides is None else size("strides", strides)
+        self._pool = pair(self.pool_size)
+        self._steps = self._pool if strides is None else pair(self.strides)
         if any(step > size for size, step in zip(self._pool, self._steps, strict=True)):
             raise ValueError(
                 "`strides` must not exceed `pool_size`, or a window may lie outside the map. "
@@ -85,7 +86,7 @@ class CeilMaxPooling2D(_CeilPooling2D):
         **kwargs: name, dtype and whatever else keras.layers.Layer takes.
 
     Input shape: (N, H, W, C), or (N, C, H, W) for channels first; H and W may be unknown.
-    Output shape: (N, h, w, C), or (N, C, h, w).
+    Output shape: (N, h, w, C), or (N, C, h, w); integers stay integers.
 
     Raises:
         ValueError: for sizes that are no positive integers, and for strides above the pool size.
@@ -100,7 +101,8 @@ class CeilMaxPooling2D(_CeilPooling2D):
     """
 
     def _pooled(self, x):
-        x, padding = self._fit(x, -np.inf)
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        x, padding = self._fit(x, -np.inf if "float" in dtype else np.iinfo(dtype).min)
         return ops.max_pool(x, self._pool, self._steps, padding, data_format="channels_last")
 
 
@@ -150,21 +152,6 @@ class CeilAveragePooling2D(_CeilPooling2D):
                 factor = pool / ops.cast(ops.minimum(pool, size - starts), y.dtype)
                 y = y * ops.reshape(factor, (-1, 1, 1) if axis == 1 else (-1, 1))
         return ops.cast(y, self.compute_dtype)
-
-
-def _argument(value, name):
-    """An integer or a tuple (configurations come back from JSON with lists)."""
-    value = tuple(value) if isinstance(value, list) else value
-    sizes = _pair(value)
-    if len(sizes) != 2 or not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise ValueError(
-            f"`{name}` must be a positive integer or a pair of them. Received: {name}={value!r}"
-        )
-    return value
-
-
-def _pair(value):
-    return value if isinstance(value, tuple) else (value, value)
 
 
 def _missing(size, pool, step):

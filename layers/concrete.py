@@ -7,13 +7,15 @@ from keras import ops
 def concrete(variable):
     """The value of `variable` in NumPy, also while TensorFlow traces a graph around the caller.
 
-    None where there is no value to be had: in a function that JAX is tracing.
+    None where there is no value to be had: in a function that JAX is tracing, and where
+    `stateless_call` puts a tensor of a graph in the variable's place.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         with tf.init_scope():
-            return variable.value.numpy()
+            value = variable.value
+            return value.numpy() if hasattr(value, "numpy") else None
     if keras.backend.backend() == "jax":
         import jax
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from .devices import call_on, usable_devices
-from .layout import restore_tuple
+from .hyperparameters import flag
 from .towers import apart_shape, check_towers, joined_shape, split_towers
 
 
@@ -36,11 +36,11 @@ class EachTower(keras.layers.Layer):
 
     def __init__(self, layer, towers=2, devices=None, joined=True, **kwargs):
         super().__init__(**kwargs)
-        check_towers("towers", towers, towers, devices)
+        _, self.towers, self.devices = check_towers("towers", towers, towers, devices)
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(f"`layer` must be a Keras layer. Received: layer={layer!r}")
         self.layer = layer
-        self.towers = towers
-        self.devices = restore_tuple(devices)
-        self.joined = joined
+        self.joined = flag("joined", joined)
         self._saved = False
 
     def build(self, input_shape):

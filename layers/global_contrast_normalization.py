@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from .hyperparameters import flag, real
+
 
 @keras.saving.register_keras_serializable(package="tfcnns")
 class GlobalContrastNormalization(keras.layers.Layer):
@@ -54,12 +56,9 @@ class GlobalContrastNormalization(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)  # mixed policies round the result only
-        _check(scale, sqrt_bias, min_divisor)
-        self.scale = scale
-        self.subtract_mean = subtract_mean
-        self.use_std = use_std
-        self.sqrt_bias = sqrt_bias
-        self.min_divisor = min_divisor
+        self.scale, self.sqrt_bias, self.min_divisor = _checked(scale, sqrt_bias, min_divisor)
+        self.subtract_mean = flag("subtract_mean", subtract_mean)
+        self.use_std = flag("use_std", use_std)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs):
@@ -100,7 +99,7 @@ def global_contrast_normalize(
     Returns:
         The result in the shape of `images`; float64 for float64, else float32.
     """
-    _check(scale, sqrt_bias, min_divisor)
+    scale, sqrt_bias, min_divisor = _checked(scale, sqrt_bias, min_divisor)
     x = ops.convert_to_tensor(images)
     dtype = keras.backend.standardize_dtype(x.dtype)
     x = ops.cast(x, "float64" if dtype == "float64" else "float32")
@@ -120,10 +119,10 @@ def global_contrast_normalize(
     return x / ops.where(small, 1.0, ops.sqrt(ops.where(small, 1.0, energy)) / scale)
 
 
-def _check(scale, sqrt_bias, min_divisor):
-    if not 0 < min_divisor < math.inf:
-        raise ValueError(f"`min_divisor` must be positive. Received: min_divisor={min_divisor}")
-    if not min_divisor <= scale < math.inf:
-        raise ValueError(f"`scale` must be finite and >= `min_divisor`. Received: scale={scale}")
-    if not 0 <= sqrt_bias < math.inf:
-        raise ValueError(f"`sqrt_bias` must be finite and >= 0. Received: sqrt_bias={sqrt_bias}")
+def _checked(scale, sqrt_bias, min_divisor):
+    min_divisor = real("min_divisor", min_divisor, above=0)
+    return (
+        real("scale", scale, least=min_divisor),
+        real("sqrt_bias", sqrt_bias, least=0),
+        min_divisor,
+    )

@@ -46,17 +46,16 @@ def on_any_batch(function, x):
     """`function(x)` for a batch of any size, 0 included, where `function` maps image to image.
 
     A replica gets an empty batch when the last one has fewer images than there are replicas, and
-    TensorFlow 2.21's convolution on CPUs (oneDNN) then fails: its output has the shape of its
-    input, its gradient none at all. One spare image avoids that. Padding and slicing by nothing
-    return their input, and so do their gradients (that of `y[:batch]` would copy), so that all
-    other batches pay nothing for it.
+    TensorFlow 2.21's convolutions and pools on CPUs (oneDNN) then fail: their outputs have the
+    shapes of their inputs, their gradients none at all. One spare image avoids that. Padding and
+    slicing by nothing return their input, and so do their gradients (that of `y[:batch]` would
+    copy), so that all other batches pay nothing for it. The spare image is of ones: a padding of
+    zeros would be taken for the convolution's own, and done inside it.
     """
     batch, *size = ops.shape(x)
     if keras.backend.backend() != "tensorflow" or (isinstance(batch, int) and batch > 0):
         return function(x)
-    if isinstance(batch, int):  # known to be 0; a constant padding would melt into the convolution
-        x = ops.concatenate([x, ops.zeros((1, *size), x.dtype)])
-    else:
-        x = ops.pad(x, [(0, ops.maximum(1 - batch, 0))] + [(0, 0)] * len(size))
+    spare = [(0, ops.maximum(1 - batch, 0))] + [(0, 0)] * len(size)
+    x = ops.pad(x, spare, constant_values=1)
     y = function(x)
     return ops.slice(y, (0,) * len(y.shape), (batch, *ops.shape(y)[1:]))

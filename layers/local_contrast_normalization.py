@@ -1,10 +1,10 @@
 """Local contrast normalisation (preprocessing of SVHN in Maxout Networks)."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
+
+from .hyperparameters import real, whole
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -50,9 +50,7 @@ class LocalContrastNormalization(keras.layers.Layer):
 
     def __init__(self, kernel_size=7, threshold=1e-4, **kwargs):
         super().__init__(autocast=False, **kwargs)  # mixed policies round the result only
-        _check(kernel_size, threshold)
-        self.kernel_size = kernel_size
-        self.threshold = threshold
+        self.kernel_size, self.threshold = _checked(kernel_size, threshold)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
@@ -89,7 +87,7 @@ def local_contrast_normalize(images, kernel_size=7, threshold=1e-4):
     Returns:
         The result in the shape of `images`; float64 for float64, else float32.
     """
-    _check(kernel_size, threshold)
+    kernel_size, threshold = _checked(kernel_size, threshold)
     x = ops.convert_to_tensor(images)
     dtype = keras.backend.standardize_dtype(x.dtype)
     x = ops.cast(x, "float64" if dtype == "float64" else "float32")
@@ -114,10 +112,8 @@ def _gaussian_blur(x, size):
     return x
 
 
-def _check(kernel_size, threshold):
-    if not isinstance(kernel_size, int) or kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError(
-            f"`kernel_size` must be an odd integer >= 3. Received: kernel_size={kernel_size}"
-        )
-    if not 0 < threshold < math.inf:
-        raise ValueError(f"`threshold` must be positive. Received: threshold={threshold}")
+def _checked(kernel_size, threshold):
+    kernel_size = whole("kernel_size", kernel_size, least=3)
+    if kernel_size % 2 == 0:
+        raise ValueError(f"`kernel_size` must be odd. Received: kernel_size={kernel_size}")
+    return kernel_size, real("threshold", threshold, above=0)

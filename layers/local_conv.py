@@ -3,16 +3,15 @@
 import keras
 from keras import ops
 
+from .hyperparameters import choice, flag, from_keras, pair, size, whole
 from .initializers import one_each
 from .layout import (
     from_channels_last,
     resolve_data_format,
-    restore_tuple,
     shape_from_channels_last,
     shape_to_channels_last,
     to_channels_last,
 )
-from .maxout_conv import _pair
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -84,27 +83,23 @@ class LocalConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        if not isinstance(filters, int) or filters <= 0:
-            raise ValueError(f"`filters` must be a positive integer. Received: filters={filters}")
-        if padding not in ("same", "valid"):
-            raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
-        self.filters = filters
-        self.kernel_size = restore_tuple(kernel_size)
-        self.padding = padding
-        self.strides = restore_tuple(strides)
-        self.activation = keras.activations.get(activation)
+        self.filters = whole("filters", filters)
+        self.kernel_size = size("kernel_size", kernel_size)
+        self.padding = choice("padding", padding, ("same", "valid"), capitals=True)
+        self.strides = size("strides", strides)
+        self.activation = from_keras("activation", activation)
         self.data_format = resolve_data_format(data_format)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = from_keras("kernel_initializer", kernel_initializer)
+        self.bias_initializer = from_keras("bias_initializer", bias_initializer)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = from_keras("kernel_constraint", kernel_constraint)
+        self.bias_constraint = from_keras("bias_constraint", bias_constraint)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-        self._kernel_size = _pair("kernel_size", self.kernel_size)
-        self._strides = _pair("strides", self.strides)
+        self._kernel_size = pair(self.kernel_size)
+        self._strides = pair(self.strides)
 
     def build(self, input_shape):
         if None in input_shape[1:]:
@@ -159,7 +154,7 @@ class LocalConv(keras.layers.Layer):
         margins = []
         for length, kernel, stride in zip(size, self._kernel_size, self._strides, strict=True):
             total = 0
-            if self.padding == "same":
+            if self.padding.lower() == "same":
                 total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
             margins.append((total // 2, total - total // 2))
         return margins

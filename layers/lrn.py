@@ -1,11 +1,10 @@
 """Local response normalisation (AlexNet, section 3.3)."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
 
+from .hyperparameters import real, whole
 from .layout import from_channels_last, resolve_data_format, to_channels_last
 from .xla import segment, segments_are_on
 
@@ -50,19 +49,10 @@ class LRN(keras.layers.Layer):
 
     def __init__(self, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(depth_radius, int) or depth_radius < 0:
-            raise ValueError(
-                f"`depth_radius` must be an integer >= 0. Received: depth_radius={depth_radius}"
-            )
-        for name, value in (("bias", bias), ("alpha", alpha)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be finite and >= 0. Received: {name}={value}")
-        if not math.isfinite(beta):
-            raise ValueError(f"`beta` must be finite. Received: beta={beta}")
-        self.depth_radius = depth_radius
-        self.bias = bias
-        self.alpha = alpha
-        self.beta = beta
+        self.depth_radius = whole("depth_radius", depth_radius, least=0)
+        self.bias = real("bias", bias, least=0)
+        self.alpha = real("alpha", alpha, least=0)
+        self.beta = real("beta", beta)
         self.data_format = resolve_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 

@@ -5,11 +5,11 @@ from functools import reduce
 import keras
 from keras import ops
 
+from .hyperparameters import choice, flag, from_keras, pair, size, whole
 from .layout import (
     from_channels_last,
     on_any_batch,
     resolve_data_format,
-    restore_tuple,
     shape_from_channels_last,
     shape_to_channels_last,
     to_channels_last,
@@ -93,38 +93,33 @@ class MaxoutConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        for name, value in (("filters", filters), ("pieces", pieces)):
-            if not isinstance(value, int) or value <= 0:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
-        if not isinstance(padding, str) or padding.lower() not in ("valid", "same"):
-            raise ValueError(f'`padding` must be "valid" or "same". Received: padding={padding!r}')
-        if untied_bias and not use_bias:
+        self.filters = whole("filters", filters)
+        self.kernel_size = size("kernel_size", kernel_size)
+        self.pieces = whole("pieces", pieces)
+        self.strides = size("strides", strides)
+        self.padding = choice("padding", padding, ("valid", "same"), capitals=True)
+        self.data_format = resolve_data_format(data_format)
+        self.dilation_rate = size("dilation_rate", dilation_rate)
+        self.min_zero = flag("min_zero", min_zero)
+        self.untied_bias = flag("untied_bias", untied_bias)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = from_keras("kernel_initializer", kernel_initializer)
+        self.bias_initializer = from_keras("bias_initializer", bias_initializer)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = from_keras("kernel_constraint", kernel_constraint)
+        self.bias_constraint = from_keras("bias_constraint", bias_constraint)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+        if self.untied_bias and not self.use_bias:
             raise ValueError(
                 "`untied_bias=True` needs `use_bias=True`. "
                 f"Received: untied_bias={untied_bias}, use_bias={use_bias}"
             )
-        self.filters = filters
-        self.kernel_size = restore_tuple(kernel_size)
-        self.pieces = pieces
-        self.strides = restore_tuple(strides)
-        self.padding = padding
-        self.data_format = resolve_data_format(data_format)
-        self.dilation_rate = restore_tuple(dilation_rate)
-        self.min_zero = min_zero
-        self.untied_bias = untied_bias
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-        self._kernel_size = _pair("kernel_size", kernel_size)
-        self._strides = _pair("strides", strides)
+        self._kernel_size = pair(self.kernel_size)
+        self._strides = pair(self.strides)
         self._padding = padding.lower()
-        self._dilation_rate = _pair("dilation_rate", dilation_rate)
+        self._dilation_rate = pair(self.dilation_rate)
         if max(self._strides) > 1 and max(self._dilation_rate) > 1:
             raise ValueError(
                 "`strides` and `dilation_rate` can't both be above 1. "
@@ -167,7 +162,7 @@ class MaxoutConv(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        x = to_channels_last(inputs, self.data_format)
+        x = to_channels_last(ops.cast(inputs, self.compute_dtype), self.data_format)
         return from_channels_last(on_any_batch(self._maxout, x), self.data_format)
 
     def _maxout(self, x):
@@ -249,16 +244,3 @@ def max_over_blocks(z, bias=None, *, pieces, min_zero):
         z = z + bias
     largest = reduce(ops.maximum, ops.split(z, pieces, axis=-1))
     return ops.relu(largest) if min_zero else largest
-
-
-def _pair(name, value):
-    pair = (value, value) if isinstance(value, int) else value
-    if (
-        not isinstance(pair, (tuple, list))
-        or len(pair) != 2
-        or not all(isinstance(length, int) and length > 0 for length in pair)
-    ):
-        raise ValueError(
-            f"`{name}` must be a positive integer or a pair of them. Received: {name}={value}"
-        )
-    return tuple(pair)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from .hyperparameters import flag, from_keras, whole
 from .xla import segment
 
 
@@ -63,19 +64,16 @@ class MaxoutDense(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        for name, value in (("units", units), ("pieces", pieces)):
-            if not isinstance(value, int) or value <= 0:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
-        self.units = units
-        self.pieces = pieces
-        self.min_zero = min_zero
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.units = whole("units", units)
+        self.pieces = whole("pieces", pieces)
+        self.min_zero = flag("min_zero", min_zero)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = from_keras("kernel_initializer", kernel_initializer)
+        self.bias_initializer = from_keras("bias_initializer", bias_initializer)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = from_keras("kernel_constraint", kernel_constraint)
+        self.bias_constraint = from_keras("bias_constraint", bias_constraint)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
 

@@ -1,13 +1,14 @@
 """The mlpconv layer (Network in Network, section 3.1)."""
 
 import keras
+from keras import ops
 
+from .hyperparameters import choice, flag, from_keras, size, wholes
 from .initializers import one_each
 from .layout import (
     from_channels_last,
     on_any_batch,
     resolve_data_format,
-    restore_tuple,
     shape_from_channels_last,
     shape_to_channels_last,
     to_channels_last,
@@ -81,42 +82,33 @@ class MLPConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        if (
-            not isinstance(filters, (tuple, list))
-            or not filters
-            or not all(isinstance(width, int) and width > 0 for width in filters)
-        ):
-            raise ValueError(
-                "`filters` must be a tuple of positive integers, one for each layer. "
-                f"Received: filters={filters}"
-            )
-        depth = len(filters)
-        self.filters = restore_tuple(filters)
-        self.kernel_size = restore_tuple(kernel_size)
-        self.strides = restore_tuple(strides)
-        self.padding = padding
-        self.activation = keras.activations.get(activation)
-        self.last_activation = keras.activations.get(last_activation)
+        self.filters = wholes("filters", filters)
+        depth = len(self.filters)
+        self.kernel_size = size("kernel_size", kernel_size)
+        self.strides = size("strides", strides)
+        self.padding = choice("padding", padding, ("valid", "same"), capitals=True)
+        self.activation = from_keras("activation", activation)
+        self.last_activation = from_keras("last_activation", last_activation)
         self.data_format = resolve_data_format(data_format)
-        self.dilation_rate = restore_tuple(dilation_rate)
-        self.use_bias = use_bias
+        self.dilation_rate = size("dilation_rate", dilation_rate)
+        self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = _get_initializers("kernel_initializer", kernel_initializer, depth)
         self.bias_initializer = _get_initializers("bias_initializer", bias_initializer, depth)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = from_keras("kernel_constraint", kernel_constraint)
+        self.bias_constraint = from_keras("bias_constraint", bias_constraint)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
         kernel_initializers = one_each(self.kernel_initializer, depth)
         bias_initializers = one_each(self.bias_initializer, depth)
         self.convs = []
-        for i, width in enumerate(filters):
+        for i, width in enumerate(self.filters):
             spatial = {
-                "kernel_size": kernel_size,
-                "strides": strides,
+                "kernel_size": self.kernel_size,
+                "strides": self.strides,
                 "padding": padding,
-                "dilation_rate": dilation_rate,
+                "dilation_rate": self.dilation_rate,
             }
             self.convs.append(
                 keras.layers.Conv2D(
@@ -124,7 +116,7 @@ class MLPConv(keras.layers.Layer):
                     **(spatial if i == 0 else {"kernel_size": 1}),
                     data_format="channels_last",
                     activation=self.activation if i < depth - 1 else self.last_activation,
-                    use_bias=use_bias,
+                    use_bias=self.use_bias,
                     kernel_initializer=kernel_initializers[i],
                     bias_initializer=bias_initializers[i],
                     kernel_regularizer=self.kernel_regularizer,
@@ -150,7 +142,7 @@ class MLPConv(keras.layers.Layer):
             shape = conv.compute_output_shape(shape)
 
     def call(self, inputs):
-        x = to_channels_last(inputs, self.data_format)
+        x = to_channels_last(ops.cast(inputs, self.compute_dtype), self.data_format)
         return from_channels_last(on_any_batch(self._perceptron, x), self.data_format)
 
     def _perceptron(self, x):
@@ -189,13 +181,13 @@ class MLPConv(keras.layers.Layer):
 def _get_initializers(name, given, depth):
     """One initializer, or a list with one for each layer."""
     if not isinstance(given, (tuple, list)):
-        return keras.initializers.get(given)
+        return from_keras(name, given)
     if len(given) != depth:
         raise ValueError(
             f"`{name}` must be one initializer or a sequence of {depth}, one for each layer. "
             f"Received: {name}={given}"
         )
-    return [keras.initializers.get(item) for item in given]
+    return [from_keras(name, item) for item in given]
 
 
 def _serialize_initializers(initializers):

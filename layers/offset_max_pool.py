@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from .hyperparameters import whole
 from .layout import (
     from_channels_last,
     on_any_batch,
@@ -51,11 +52,7 @@ class OffsetMaxPool(keras.layers.Layer):
 
     def __init__(self, pool_size, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(pool_size, int) or pool_size < 1:
-            raise ValueError(
-                f"`pool_size` must be a positive integer. Received: pool_size={pool_size}"
-            )
-        self.pool_size = pool_size
+        self.pool_size = whole("pool_size", pool_size)
         self.data_format = resolve_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

@@ -1,10 +1,9 @@
 """Response normalisation within each map (AlexNet's 2012 code; not in the paper)."""
 
-import math
-
 import keras
 from keras import ops
 
+from .hyperparameters import real, whole
 from .layout import from_channels_last, resolve_data_format, to_channels_last
 from .lrn import negative_power
 
@@ -50,17 +49,10 @@ class SameMapNorm(keras.layers.Layer):
 
     def __init__(self, size=5, scale=1e-3, power=0.75, bias=1.0, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"`size` must be a positive integer. Received: size={size}")
-        for name, value in (("scale", scale), ("bias", bias)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be finite and >= 0. Received: {name}={value}")
-        if not math.isfinite(power):
-            raise ValueError(f"`power` must be finite. Received: power={power}")
-        self.size = size
-        self.scale = scale
-        self.power = power
-        self.bias = bias
+        self.size = whole("size", size)
+        self.scale = real("scale", scale, least=0)
+        self.power = real("power", power)
+        self.bias = real("bias", bias, least=0)
         self.data_format = resolve_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

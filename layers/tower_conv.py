@@ -4,12 +4,12 @@ import keras
 from keras import ops
 
 from .devices import call_on, copies_for, on_device, usable_devices
+from .hyperparameters import choice, flag, from_keras, size
 from .initializers import one_each
 from .layout import (
     from_channels_last,
     on_any_batch,
     resolve_data_format,
-    restore_tuple,
     shape_from_channels_last,
     shape_to_channels_last,
     to_channels_last,
@@ -101,40 +101,38 @@ class TowerConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        check_towers("filters", filters, towers, devices)
-        self.filters = filters
-        self.kernel_size = restore_tuple(kernel_size)
-        self.towers = towers
-        self.connected = connected
-        self.devices = restore_tuple(devices)
-        self.strides = restore_tuple(strides)
-        self.padding = padding
-        self.activation = keras.activations.get(activation)
+        shared = check_towers("filters", filters, towers, devices)
+        self.filters, self.towers, self.devices = shared
+        self.kernel_size = size("kernel_size", kernel_size)
+        self.connected = flag("connected", connected)
+        self.strides = size("strides", strides)
+        self.padding = choice("padding", padding, ("same", "valid"), capitals=True)
+        self.activation = from_keras("activation", activation)
         self.data_format = resolve_data_format(data_format)
-        self.dilation_rate = restore_tuple(dilation_rate)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.joined = joined
+        self.dilation_rate = size("dilation_rate", dilation_rate)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = from_keras("kernel_initializer", kernel_initializer)
+        self.bias_initializer = from_keras("bias_initializer", bias_initializer)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = from_keras("kernel_constraint", kernel_constraint)
+        self.bias_constraint = from_keras("bias_constraint", bias_constraint)
+        self.joined = flag("joined", joined)
         self._axis = -1 if self.data_format == "channels_last" else 1
         self._saved = False
 
-        kernel_initializers = one_each(self.kernel_initializer, towers)
-        bias_initializers = one_each(self.bias_initializer, towers)
+        kernel_initializers = one_each(self.kernel_initializer, self.towers)
+        bias_initializers = one_each(self.bias_initializer, self.towers)
         self.convs = [
             keras.layers.Conv2D(
-                filters // towers,
-                kernel_size,
-                strides=strides,
+                self.filters // self.towers,
+                self.kernel_size,
+                strides=self.strides,
                 padding=padding,
                 data_format="channels_last",
-                dilation_rate=dilation_rate,
+                dilation_rate=self.dilation_rate,
                 activation=self.activation,
-                use_bias=use_bias,
+                use_bias=self.use_bias,
                 kernel_initializer=kernel_initializers[tower],
                 bias_initializer=bias_initializers[tower],
                 kernel_regularizer=self.kernel_regularizer,
@@ -144,7 +142,7 @@ class TowerConv(keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name=f"tower{tower}",
             )
-            for tower in range(towers)
+            for tower in range(self.towers)
         ]
 
     def build(self, input_shape):
@@ -171,6 +169,7 @@ class TowerConv(keras.layers.Layer):
                 conv.build((*size, seen))
 
     def call(self, inputs):
+        inputs = keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), inputs)
         outputs = []
         for tower, seen in enumerate(self._seen(inputs)):
             conv = self.convs[tower]

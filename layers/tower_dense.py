@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from .devices import call_on, on_device, usable_devices
+from .hyperparameters import flag, from_keras
 from .initializers import one_each
-from .layout import restore_tuple
 from .towers import check_towers
 
 
@@ -35,6 +35,7 @@ class TowerDense(keras.layers.Layer):
         use_bias, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint: of
             every tower, as in `keras.layers.Dense`.
         activity_regularizer: of the whole output.
+        quantized: what `keras.Model.quantize` has made of each tower, from a saved configuration.
         **kwargs: name, dtype and whatever else keras.layers.Layer takes.
 
     Input shape: (N, ..., d), of rank 2 or more.
@@ -69,42 +70,41 @@ class TowerDense(keras.layers.Layer):
         activity_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        quantized=None,
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        check_towers("units", units, towers, devices)
-        self.units = units
-        self.towers = towers
-        self.devices = restore_tuple(devices)
-        self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        shared = check_towers("units", units, towers, devices)
+        self.units, self.towers, self.devices = shared
+        self.activation = from_keras("activation", activation)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = from_keras("kernel_initializer", kernel_initializer)
+        self.bias_initializer = from_keras("bias_initializer", bias_initializer)
+        self.kernel_regularizer = from_keras("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = from_keras("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = from_keras("kernel_constraint", kernel_constraint)
+        self.bias_constraint = from_keras("bias_constraint", bias_constraint)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
         self._saved = False
 
-        kernel_initializers = one_each(self.kernel_initializer, towers)
-        bias_initializers = one_each(self.bias_initializer, towers)
+        kernel_initializers = one_each(self.kernel_initializer, self.towers)
+        bias_initializers = one_each(self.bias_initializer, self.towers)
         self.denses = [
             keras.layers.Dense(
-                units // towers,
+                self.units // self.towers,
                 activation=self.activation,
-                use_bias=use_bias,
+                use_bias=self.use_bias,
                 kernel_initializer=kernel_initializers[tower],
                 bias_initializer=bias_initializers[tower],
                 kernel_regularizer=self.kernel_regularizer,
                 bias_regularizer=self.bias_regularizer,
                 kernel_constraint=self.kernel_constraint,
                 bias_constraint=self.bias_constraint,
-                dtype=self.dtype_policy,
                 name=f"tower{tower}",
+                **{"dtype": self.dtype_policy, **(quantized[tower] if quantized else {})},
             )
-            for tower in range(towers)
+            for tower in range(self.towers)
         ]
 
     def build(self, input_shape):
@@ -144,10 +144,20 @@ class TowerDense(keras.layers.Layer):
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "quantized": self._quantized(),
         }
+
+    def _quantized(self):
+        """For each tower the arguments that make a quantized `Dense`, if any tower is one."""
+        if not any(dense.quantization_mode for dense in self.denses):
+            return None
+        names = ("dtype", "quantization_config")
+        configs = [dense.get_config() for dense in self.denses]
+        return [{name: c[name] for name in names if name in c} for c in configs]
 
     @classmethod
     def from_config(cls, config):
-        self = cls(**config)
+        quantized = keras.saving.deserialize_keras_object(config.get("quantized"))
+        self = cls(**{**config, "quantized": quantized})
         self._saved = True  # perhaps on a machine with other devices
         return self

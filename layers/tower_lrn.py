@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from .devices import run_on, usable_devices
-from .layout import restore_tuple
+from .hyperparameters import flag
 from .lrn import LRN
 from .towers import apart_shape, check_towers, joined_shape, split_towers
 
@@ -44,11 +44,9 @@ class TowerLRN(LRN):
 
     def __init__(self, depth_radius=2, *args, towers=2, devices=None, joined=True, **kwargs):
         super().__init__(depth_radius, *args, **kwargs)
-        check_towers("towers", towers, towers, devices)
+        _, self.towers, self.devices = check_towers("towers", towers, towers, devices)
         self.input_spec = None  # a list may come as well as a tensor
-        self.towers = towers
-        self.devices = restore_tuple(devices)
-        self.joined = joined
+        self.joined = flag("joined", joined)
         self._axis = -1 if self.data_format == "channels_last" else 1
         self._saved = False
 

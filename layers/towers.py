@@ -7,14 +7,13 @@ channels-last tensors and the second of the others. Shapes are tuples, whose siz
 
 from keras import ops
 
+from .hyperparameters import whole
+from .layout import restore_tuple
+
 
 def check_towers(name, outputs, towers, devices):
-    """Refuses `outputs` (the argument `name`) and `devices` that `towers` can't share."""
-    for argument, value in ((name, outputs), ("towers", towers)):
-        if not isinstance(value, int) or value <= 0:
-            raise ValueError(
-                f"`{argument}` must be a positive integer. Received: {argument}={value}"
-            )
+    """`outputs` (the argument `name`), `towers` and `devices`, which the towers can share."""
+    outputs, towers = whole(name, outputs), whole("towers", towers)
     if outputs % towers:
         raise ValueError(
             f"`{name}` must be a multiple of `towers`. Received: {name}={outputs}, towers={towers}"
@@ -28,6 +27,7 @@ def check_towers(name, outputs, towers, devices):
             "`devices` must be None or a sequence of device names, one for each tower. "
             f"Received: devices={devices!r}, towers={towers}"
         )
+    return outputs, towers, restore_tuple(devices)
 
 
 def is_apart(shape):

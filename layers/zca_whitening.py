@@ -9,6 +9,7 @@ from keras import ops
 
 from .concrete import concrete
 from .covariance import mean_and_covariance
+from .hyperparameters import real
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -48,11 +49,7 @@ class ZCAWhitening(keras.layers.Layer):
 
     def __init__(self, filter_bias=0.1, **kwargs):
         super().__init__(autocast=False, **kwargs)  # mixed policies round the result only
-        if not 0 <= filter_bias < math.inf:
-            raise ValueError(
-                f"`filter_bias` must be finite and >= 0. Received: filter_bias={filter_bias}"
-            )
-        self.filter_bias = filter_bias
+        self.filter_bias = real("filter_bias", filter_bias, least=0)
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._checked = False
 

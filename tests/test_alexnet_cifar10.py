@@ -173,5 +173,7 @@ def test_arguments_of_every_model():
 def test_refuses():
     with pytest.raises(ValueError, match=r"`net` must be one of .*Received: net='9pct'"):
         alexnet_cifar10("9pct")
-    with pytest.raises(ValueError, match=r"`width` must be positive. Received: width=0"):
+    with pytest.raises(
+        ValueError, match=r"`width` must be a finite number > 0\. Received: width=0"
+    ):
         alexnet_cifar10(width=0)

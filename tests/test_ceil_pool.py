@@ -140,3 +140,14 @@ def test_a_pair_survives_json():
     layer = CeilMaxPooling2D((3, 2), (2, 1))
     copy = CeilMaxPooling2D.from_config({**layer.get_config(), "pool_size": [3, 2]})
     assert copy.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
+def test_integers_stay_what_they_are(dtype):
+    x = np.random.default_rng(0).integers(-120, 120, (2, 9, 8, 3)).astype(dtype)
+    y = CeilMaxPooling2D(4, 3)(x)  # 9 pixels make three windows, the last of 3, and 8 of 2
+    assert keras.backend.standardize_dtype(y.dtype) == dtype
+    for i in range(3):
+        for j in range(3):
+            window = x[:, 3 * i : 3 * i + 4, 3 * j : 3 * j + 4]
+            np.testing.assert_array_equal(y[:, i, j], window.max((1, 2)))

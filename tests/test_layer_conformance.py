@@ -1,5 +1,6 @@
 """What every layer owes to Keras, checked row by row: a new layer is a new row."""
 
+import json
 from typing import NamedTuple
 
 import keras
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 from tfcnns.layers import (
     LRN,
+    AnyBatchConv2D,
+    AnyBatchMaxPooling2D,
     BoxRegressor,
     CeilAveragePooling2D,
     CeilMaxPooling2D,
@@ -33,6 +36,9 @@ from tfcnns.layers import (
 
 # Layers with an `adapt` stand here as they are before it: they pass images unchanged.
 pytestmark = pytest.mark.filterwarnings("ignore:.* was not adapted:UserWarning")
+
+
+RANDOM = (PCALighting, RandomWindow, ScaledDropout)
 
 
 class Row(NamedTuple):
@@ -61,6 +67,16 @@ EACH_ITS_OWN = {"kernel_initializer": ["he_normal", keras.initializers.RandomNor
 FIRST = {"data_format": "channels_first"}
 
 ROWS = {
+    "AnyBatchConv2D": Row(
+        AnyBatchConv2D, {"filters": 4, "kernel_size": (3, 2), "activation": "relu"}, (9, 8, 3), 76
+    ),
+    "AnyBatchConv2D same": Row(
+        AnyBatchConv2D,
+        {"filters": 4, "kernel_size": 3, "padding": "same", "strides": 2},
+        (None, None, 3),
+        112,
+    ),
+    "AnyBatchMaxPooling2D": Row(AnyBatchMaxPooling2D, {"pool_size": 2}, (None, None, 3), 0),
     "LRN": Row(LRN, {}, (None, None, 7), 0),
     "LRN few channels": Row(LRN, {"depth_radius": 5, "alpha": 0.1}, (None, None, 3), 0),
     "LRN many channels": Row(LRN, {"bias": 1.0, "beta": 0.6}, (300,), 0),
@@ -290,6 +306,63 @@ def test_symbolic_and_compiled_equal_eager(row, compiled):
         np.testing.assert_allclose(model(x), layer(x), rtol=1e-6)
         for there, here in zip(tf.nest.flatten(traced(x)), tf.nest.flatten(step(x)), strict=True):
             np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5)
+
+
+def test_a_graph_for_inference_takes_no_image_at_all(row):
+    """Without a gradient TensorFlow fuses what a convolution stands between, on CPUs."""
+    layer = row.build()
+    signature = [tf.TensorSpec((None, *row.shape))]
+    traced = tf.function(lambda x: layer(x, training=False), input_signature=signature)
+    for batch in (0, 3):
+        x = row.inputs(batch)
+        y = traced(x)
+        assert tuple(y.shape) == layer.compute_output_shape(x.shape)
+        np.testing.assert_allclose(y, layer(x), rtol=1e-5, atol=1e-6)  # sums in another order
+
+
+def test_pixels_in_bytes_are_numbers(row):
+    """As those in float32; random layers do nothing to images that aren't trained on."""
+    layer = row.build()
+    x = (np.abs(row.inputs()) * 50).astype("uint8")
+    np.testing.assert_allclose(layer(x), layer(x.astype("float32")), rtol=1e-6)
+
+
+def as_numpy(value):
+    """Settings as NumPy's scalars, those in tuples and lists too."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(as_numpy, value))
+    kinds = {bool: np.bool_, int: np.int64, float: np.float64}
+    return kinds.get(type(value), lambda value: value)(value)
+
+
+def test_numpy_scalars_are_the_numbers_that_they_are(row):
+    if row.layer in RANDOM:
+        pytest.skip("belongs to others now")
+    plain = row.layer(**row.arguments, name="it")
+    layer = row.layer(**{k: as_numpy(v) for k, v in row.arguments.items()}, name="it")
+    assert json.dumps(layer.get_config()) == json.dumps(plain.get_config())
+    x = row.inputs()
+    plain(x)
+    layer(x)
+    layer.set_weights(plain.get_weights())
+    np.testing.assert_array_equal(layer(x), plain(x))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize:UserWarning")
+def test_quantized_files_are_what_was_saved(row, tmp_path):
+    images = keras.Input(row.shape)
+    model = keras.Model(images, row.build()(images))
+    x = row.inputs()
+    before = model.predict_on_batch(x)
+    model.quantize("int8")
+    after = model.predict_on_batch(x)
+    assert np.array_equal(before, after) == (row.layer is not TowerDense)
+    # Weights and inputs are rounded to 1 / 127 of the largest.
+    np.testing.assert_allclose(after, before, atol=0.05)
+    model.save(tmp_path / "it.keras")
+    again = keras.saving.load_model(tmp_path / "it.keras", safe_mode=True)
+    assert [w.dtype for w in again.weights] == [w.dtype for w in model.weights]
+    np.testing.assert_array_equal(again.predict_on_batch(x), after)
 
 
 @pytest.mark.parametrize(

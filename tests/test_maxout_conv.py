@@ -148,7 +148,7 @@ def test_mnist_net_has_the_authors_untied_biases():
     ("wrong", "message"),
     [
         ({"filters": 0}, "Received: filters=0"),
-        ({"pieces": "2"}, "Received: pieces=2"),
+        ({"pieces": "2"}, "Received: pieces='2'"),
         ({"kernel_size": 0}, "Received: kernel_size=0"),
         ({"kernel_size": (3, 3, 3)}, r"Received: kernel_size=\(3, 3, 3\)"),
         ({"strides": None}, "Received: strides=None"),

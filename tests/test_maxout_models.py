@@ -299,7 +299,9 @@ def test_a_net_of_ones_own():
 
 
 def test_what_it_refuses():
-    with pytest.raises(ValueError, match=r"`width` must be positive\. Received: width=0"):
+    with pytest.raises(
+        ValueError, match=r"`width` must be a finite number > 0\. Received: width=0"
+    ):
         maxout_cifar10(width=0)
     with pytest.raises(ValueError, match=r"must fit into the input.*\(None, 7, 7, 1\)"):
         maxout_mnist((7, 7, 1))

@@ -91,7 +91,7 @@ def test_devices_hold_variables_and_products():
     [
         ({"units": 5}, "multiple of `towers`. Received: units=5, towers=2"),
         ({"units": -2}, "Received: units=-2"),
-        ({"towers": "2"}, "Received: towers=2"),
+        ({"towers": "2"}, "Received: towers='2'"),
         ({"devices": ("cpu:0",)}, r"one for each tower. Received: devices=\('cpu:0',\), towers=2"),
     ],
     ids=str,

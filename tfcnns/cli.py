@@ -194,19 +194,22 @@ class Failed:
 
 
 def start_tensorflow(verbosity):
-    """Imports TensorFlow, in silence if `verbosity` is 0; heavy imports come after it."""
-    if verbosity:
-        import tensorflow  # noqa: F401
+    """Imports TensorFlow, in silence if `verbosity` is 0; heavy imports come after it.
 
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    warnings.simplefilter("ignore")
-    # The level above doesn't yet hold for what is logged while TensorFlow is imported
-    # (its oneDNN greeting, the search for CUDA).
-    with _stderr_to_file():
-        import tensorflow as tf
-    tf.get_logger().setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    Keras then has channels last, whatever its own settings say: so are the images of all scripts.
+    """
+    if not verbosity:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        warnings.simplefilter("ignore")
+        # The level above doesn't yet hold for what is logged while TensorFlow is imported
+        # (its oneDNN greeting, the search for CUDA).
+        with _stderr_to_file():
+            import tensorflow as tf
+        tf.get_logger().setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.ERROR)
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
 
 
 @contextlib.contextmanager

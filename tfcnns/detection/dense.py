@@ -73,7 +73,9 @@ class DenseNet:
     def __init__(self, model):
         self.geometry = geometry(model)
         self._trunk, self._pool, self.heads = take_apart(model)
-        self._offset_pool = OffsetMaxPool(self.geometry.pool, dtype=self._pool.dtype_policy)
+        self._offset_pool = OffsetMaxPool(
+            self.geometry.pool, data_format="channels_last", dtype=self._pool.dtype_policy
+        )
         self._compiled = {}
 
     def __call__(self, images, heads=None):

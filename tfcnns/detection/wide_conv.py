@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from tfcnns.layers import AnyBatchConv2D
+
 # From here on, in weights. TensorFlow's convolution copies its kernel into another layout at every
 # call, which for the accurate net's 5x5 layer takes longer than nine windows' arithmetic.
 WIDE = 4_000_000
@@ -13,7 +15,7 @@ WIDE = 4_000_000
 def is_wide(layer):
     """Whether `wide_conv` does the layer's work, and faster."""
     return (
-        type(layer) is keras.layers.Conv2D
+        type(layer) in (keras.layers.Conv2D, AnyBatchConv2D)
         and layer.data_format == "channels_last"
         and tuple(layer.strides) == tuple(layer.dilation_rate) == (1, 1)
         and layer.padding in ("valid", "same")

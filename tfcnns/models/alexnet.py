@@ -5,6 +5,7 @@ import keras
 
 from tfcnns.layers import (
     LRN,
+    AnyBatchMaxPooling2D,
     CeilMaxPooling2D,
     EachTower,
     SameMapNorm,
@@ -14,7 +15,9 @@ from tfcnns.layers import (
     TowerLRN,
     check_devices,
 )
-from tfcnns.models.trunk import trunk
+from tfcnns.layers.hyperparameters import choice, flag, from_keras, real, whole
+from tfcnns.models.image_input import image_input
+from tfcnns.models.trunk import POOLINGS, trunk
 
 ORDERS = ("paper", "code2012", "caffenet")
 MIDDLE = ("conv3", "conv4", "conv5")
@@ -122,22 +125,32 @@ def alexnet(
         passes between the layers from conv1 to pool5.
 
     Raises:
-        ValueError: an unknown `order`, `drop`, `pooling` or `initializers`, an input that is too
-            small or of unknown size, a width that is not positive, `devices` for one tower only,
-            under a tf.distribute strategy or (`MissingDevice`) that don't exist, and layers that
-            the towers can't share evenly.
+        ValueError: an argument outside what is said above, an input that is too small or of
+            unknown size, `devices` for one tower only, under a tf.distribute strategy or
+            (`MissingDevice`) that don't exist, and layers that the towers can't share evenly.
 
     Differs from the paper: the input is 227x227 (the text's 224x224 needs zeros that it doesn't
     mention); dropout is scaled in training unless `scale_at_test`; fc8, which lay on one of the
     GPUs, is not bound to a device. From the authors' code: the arguments above.
     """
-    smallest = 11 if overlapping_pool else 56 if order == "code2012" else 36
-    if order not in ORDERS:
-        raise ValueError(f"`order` must be one of {ORDERS}. Received: order={order!r}")
-    if not set(drop) <= set(MIDDLE):
+    classes = whole("classes", classes)
+    towers = whole("towers", towers)
+    width = real("width", width, above=0)
+    dropout = real("dropout", dropout, least=0, most=1)
+    activation = from_keras("activation", activation)
+    classifier_activation = from_keras("classifier_activation", classifier_activation)
+    lrn = lrn if isinstance(lrn, dict) else flag("lrn", lrn)
+    lrn_across_towers = flag("lrn_across_towers", lrn_across_towers)
+    overlapping_pool = flag("overlapping_pool", overlapping_pool)
+    half = flag("half", half)
+    order = choice("order", order, ORDERS)
+    include_top = flag("include_top", include_top)
+    pooling = choice("pooling", pooling, POOLINGS)
+    same_map_norm = flag("same_map_norm", same_map_norm)
+    scale_at_test = flag("scale_at_test", scale_at_test)
+    if not isinstance(drop, (tuple, list, set)) or not set(drop) <= set(MIDDLE):
         raise ValueError(f"`drop` must be a sequence of some of {MIDDLE}. Received: drop={drop!r}")
-    if not width > 0:
-        raise ValueError(f"`width` must be positive. Received: width={width}")
+    smallest = 11 if overlapping_pool else 56 if order == "code2012" else 36
     if half and devices is not None:
         raise ValueError(
             "`half=True` is the net with one tower, and takes no `devices`. "
@@ -153,10 +166,12 @@ def alexnet(
     def scaled(outputs):
         return outputs if width == 1 else max(1, round(width * outputs / towers)) * towers
 
+    last = {"data_format": "channels_last"}  # whatever Keras is set to
     apart = {"joined": devices is None}  # a list of towers, each on its device
 
     def conv(x, n, kernel_size, **options):
-        arguments = {"activation": activation, **split, **starts[n - 1], **apart, **options}
+        starting = {**starts[n - 1], **last}
+        arguments = {"activation": activation, **split, **starting, **apart, **options}
         return TowerConv(scaled(filters[n - 1]), kernel_size, **arguments, name=f"conv{n}")(x)
 
     def each(layer, x, joined=False):
@@ -166,7 +181,7 @@ def alexnet(
 
     def norm(x, n):
         if lrn is not False:
-            constants = {**({} if lrn is True else lrn), "name": f"norm{n}"}
+            constants = {**last, **({} if lrn is True else lrn), "name": f"norm{n}"}
             if devices is not None and lrn_across_towers:
                 x = TowerLRN(**constants, **split, **apart)(x)
             elif lrn_across_towers or towers == 1 or devices is not None:
@@ -177,26 +192,23 @@ def alexnet(
                 x = LRN(**constants)(keras.layers.Reshape(own, name=f"split{n}")(x))
                 x = keras.layers.Reshape((height, width, channels), name=f"merge{n}")(x)
         if same_map_norm and n == 2:
-            x = each(SameMapNorm(name=f"same_map_norm{n}"), x)
+            x = each(SameMapNorm(**last, name=f"same_map_norm{n}"), x)
         return x
 
     def pool(x, n):
         name = f"pool{n}"
         if overlapping_pool:
-            layer = CeilMaxPooling2D(3, 2, name=name)
+            layer = CeilMaxPooling2D(3, 2, **last, name=name)
         elif order == "code2012":
-            layer = CeilMaxPooling2D(2, name=name)
+            layer = CeilMaxPooling2D(2, **last, name=name)
         else:
-            layer = keras.layers.MaxPooling2D(2, name=name)
+            layer = AnyBatchMaxPooling2D(2, data_format="channels_last", name=name)
         return each(layer, x, joined=n == 5)
 
     def norm_and_pool(x, n):
         return norm(pool(x, n), n) if order == "caffenet" else pool(norm(x, n), n)
 
-    inputs = keras.Input(input_shape, name="image")  # (N, 227, 227, 3)
-    x = inputs
-    for layer in preprocessing:
-        x = layer(x)
+    inputs, x = image_input(input_shape, preprocessing)  # (N, 227, 227, 3)
     size = x.shape[1:3]
     if len(x.shape) != 4 or None in size or min(size) < smallest:
         raise ValueError(
@@ -205,7 +217,7 @@ def alexnet(
         )
     bottom, right = (-(pixels - 11) % 4 for pixels in size)
     if bottom or right:
-        x = keras.layers.ZeroPadding2D(((0, bottom), (0, right)), name="pad1")(x)
+        x = keras.layers.ZeroPadding2D(((0, bottom), (0, right)), **last, name="pad1")(x)
     linear = {"activation": None} if order == "code2012" else {}
     x = conv(x, 1, 11, strides=4, padding="valid", connected=True, **linear)  # (N, 55, 55, 96)
     x = norm_and_pool(x, 1)  # (N, 27, 27, 96)
@@ -214,7 +226,7 @@ def alexnet(
 
     less_padding = order == "code2012" and not overlapping_pool
     if less_padding:
-        x = each(keras.layers.ZeroPadding2D(1, name="pad2"), x)
+        x = each(keras.layers.ZeroPadding2D(1, **last, name="pad2"), x)
     x = conv(x, 2, 5, padding="valid" if less_padding else "same")  # (N, 27, 27, 256)
     x = norm_and_pool(x, 2)  # (N, 13, 13, 256)
 
@@ -228,7 +240,7 @@ def alexnet(
     if not include_top:
         return trunk(inputs, x, pooling, name)
 
-    x = keras.layers.Flatten(name="flatten")(x)  # (N, 9216)
+    x = keras.layers.Flatten(**last, name="flatten")(x)  # (N, 9216)
     for n in (6, 7):
         x = TowerDense(
             scaled(4096), activation=activation, **split, **starts[n - 1], name=f"fc{n}"
@@ -247,14 +259,25 @@ def _starts(initializers):
         kernels = [keras.initializers.RandomNormal(0.0, std) for std in STDS[initializers]]
         biases = [keras.initializers.Constant(bias) for bias in BIASES[initializers]]
     elif isinstance(initializers, str):
-        kernels = [keras.initializers.get(initializers) for _ in range(8)]
+        kernels = [_named(initializers) for _ in range(8)]
         biases = ["zeros"] * 8
     else:
-        raise ValueError(
-            f"`initializers` must be one of {tuple(STDS)} or the name of a Keras initializer. "
-            f"Received: initializers={initializers!r}"
-        )
+        raise _unknown(initializers)
     return [
         {"kernel_initializer": kernel, "bias_initializer": bias}
         for kernel, bias in zip(kernels, biases, strict=True)
     ]
+
+
+def _named(initializers):
+    try:
+        return keras.initializers.get(initializers)
+    except ValueError as error:
+        raise _unknown(initializers) from error
+
+
+def _unknown(initializers):
+    return ValueError(
+        f"`initializers` must be one of {tuple(STDS)} or the name of a Keras initializer. "
+        f"Received: initializers={initializers!r}"
+    )

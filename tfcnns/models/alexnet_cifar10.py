@@ -2,8 +2,17 @@
 
 import keras
 
-from tfcnns.layers import LRN, CeilAveragePooling2D, CeilMaxPooling2D, LocalConv, SameMapNorm
-from tfcnns.models.trunk import trunk
+from tfcnns.layers import (
+    LRN,
+    AnyBatchConv2D,
+    CeilAveragePooling2D,
+    CeilMaxPooling2D,
+    LocalConv,
+    SameMapNorm,
+)
+from tfcnns.layers.hyperparameters import choice, flag, from_keras, real, whole
+from tfcnns.models.image_input import image_input
+from tfcnns.models.trunk import POOLINGS, trunk
 
 NETS = ("18pct", "13pct", "11pct")
 
@@ -60,17 +69,21 @@ def alexnet_cifar10(
         image of the training set.
 
     Raises:
-        ValueError: for an unknown `net` or `pooling` and a width that is not positive.
+        ValueError: an argument outside what is said above.
 
     Differs from the paper: nothing that it tells. From the authors' files: in "18pct" the ReLU
     comes before the first max-pool, not after it, which gives the same.
     """
-    if net not in NETS:
-        raise ValueError(f"`net` must be one of {NETS}. Received: net={net!r}")
-    if not width > 0:
-        raise ValueError(f"`width` must be positive. Received: width={width}")
+    net = choice("net", net, NETS)
+    activation = from_keras("activation", activation)
+    classes = whole("classes", classes)
+    width = real("width", width, above=0)
+    classifier_activation = from_keras("classifier_activation", classifier_activation)
+    include_top = flag("include_top", include_top)
+    pooling = choice("pooling", pooling, POOLINGS)
     small = net == "18pct"
-    lrn = net != "13pct" if lrn is None else lrn
+    lrn = net != "13pct" if lrn is None else flag("lrn", lrn)
+    last = {"data_format": "channels_last"}  # whatever Keras is set to
     if input_shape is None:
         input_shape = (32, 32, 3) if small else (24, 24, 3)
 
@@ -79,44 +92,41 @@ def alexnet_cifar10(
 
     def conv(x, n, maps, std):
         arguments = {"padding": "same", "activation": activation, "kernel_initializer": normal(std)}
-        return keras.layers.Conv2D(scaled(maps), 5, **arguments, name=f"conv{n}")(x)
+        return AnyBatchConv2D(scaled(maps), 5, **arguments, **last, name=f"conv{n}")(x)
 
     def local(x, n, maps):
         arguments = {"activation": activation, "kernel_initializer": normal(0.04)}
-        return LocalConv(scaled(maps), 3, **arguments, name=f"local{n}")(x)
+        return LocalConv(scaled(maps), 3, **arguments, **last, name=f"local{n}")(x)
 
     def norm(x, n):
         if not lrn:
             return x
         if small:
-            return SameMapNorm(3, scale=5e-5, power=0.75, name=f"norm{n}")(x)
-        return LRN(4, bias=1.0, alpha=0.001 / 9, beta=0.75, name=f"norm{n}")(x)
+            return SameMapNorm(3, scale=5e-5, power=0.75, **last, name=f"norm{n}")(x)
+        return LRN(4, bias=1.0, alpha=0.001 / 9, beta=0.75, **last, name=f"norm{n}")(x)
 
     def scaled(maps):
         return max(1, round(width * maps))
 
-    inputs = keras.Input(input_shape, name="image")  # (N, 24, 24, 3)
-    x = inputs
-    for layer in preprocessing:
-        x = layer(x)
+    inputs, x = image_input(input_shape, preprocessing)  # (N, 24, 24, 3)
     x = conv(x, 1, 32 if small else 64, 1e-4)  # (N, 24, 24, 64)
-    x = CeilMaxPooling2D(3, 2, name="pool1")(x)  # (N, 12, 12, 64)
+    x = CeilMaxPooling2D(3, 2, **last, name="pool1")(x)  # (N, 12, 12, 64)
     x = norm(x, 1)
     x = conv(x, 2, 32 if small else 64, 0.01)  # (N, 12, 12, 64)
     if small:
-        x = CeilAveragePooling2D(3, 2, name="pool2")(x)
+        x = CeilAveragePooling2D(3, 2, **last, name="pool2")(x)
         x = norm(x, 2)
         x = conv(x, 3, 64, 0.01)
-        x = CeilAveragePooling2D(3, 2, name="pool3")(x)  # (N, 4, 4, 64)
+        x = CeilAveragePooling2D(3, 2, **last, name="pool3")(x)  # (N, 4, 4, 64)
     else:
         x = norm(x, 2)
-        x = CeilMaxPooling2D(3, 2, name="pool2")(x)  # (N, 6, 6, 64)
+        x = CeilMaxPooling2D(3, 2, **last, name="pool2")(x)  # (N, 6, 6, 64)
         x = local(x, 3, 64 if net == "11pct" else 32)  # (N, 6, 6, 64)
         x = local(x, 4, 32)  # (N, 6, 6, 32)
     name = name or f"alexnet_cifar10_{net}"
     if not include_top:
         return trunk(inputs, x, pooling, name)
-    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Flatten(**last, name="flatten")(x)
     x = keras.layers.Dense(classes, kernel_initializer=normal(0.01), name="fc10")(x)  # (N, classes)
     outputs = keras.layers.Activation(classifier_activation, name="classifier", dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import keras
 
 from tfcnns.layers import CeilMaxPooling2D, MaxoutConv, MaxoutDense, ScaledDropout
-from tfcnns.models.trunk import trunk
+from tfcnns.layers.hyperparameters import choice, flag, from_keras, real, whole
+from tfcnns.models.image_input import image_input
+from tfcnns.models.trunk import POOLINGS, trunk
 
 
 class Conv(NamedTuple):
@@ -80,43 +82,48 @@ def maxout(
         and softmax is y. Kernels have `keras.constraints.MaxNorm`s, applied after each update.
 
     Raises:
-        ValueError: a width that is not positive, an unknown `pooling`, and an input too small for
-            the kernels.
+        ValueError: an argument outside what is said above, and an input too small for the
+            kernels.
 
     Differs from the paper: nothing, with the authors' tables.
     """
-    if not width > 0:
-        raise ValueError(f"`width` must be positive. Received: width={width}")
+    classes = whole("classes", classes)
+    width = real("width", width, above=0)
+    input_dropout = real("input_dropout", input_dropout, least=0, most=1)
+    dropout = real("dropout", dropout, least=0, most=1)
+    irange = real("irange", irange, least=0)
+    classifier_activation = from_keras("classifier_activation", classifier_activation)
+    include_top = flag("include_top", include_top)
+    pooling = choice("pooling", pooling, POOLINGS)
+    last = {"data_format": "channels_last"}  # whatever Keras is set to
 
     def uniform():  # one instance a layer: an instance repeats its values
         return keras.initializers.RandomUniform(-irange, irange)
 
-    inputs = keras.Input(input_shape, name="image")
-    x = inputs  # (N, H, W, C)
-    for layer in preprocessing:
-        x = layer(x)
+    inputs, x = image_input(input_shape, preprocessing, images=bool(convs))  # (N, H, W, C)
     features = x
     x = ScaledDropout(input_dropout, name="drop0")(x)
 
     # What follows a pool or a dense layer is always the next layer's weights: drop their input.
     for i, conv in enumerate((Conv(*conv) for conv in convs), start=1):
         if conv.pad:
-            x = keras.layers.ZeroPadding2D(conv.pad, name=f"pad{i}")(x)
+            x = keras.layers.ZeroPadding2D(conv.pad, **last, name=f"pad{i}")(x)
         x = MaxoutConv(
             max(1, round(width * conv.filters)),
             conv.kernel,
             conv.pieces,
             untied_bias=untied_bias,
+            **last,
             kernel_initializer=uniform(),
             kernel_constraint=keras.constraints.MaxNorm(conv.norm, axis=[0, 1, 2]),
             name=f"conv{i}",
         )(x)
-        features = CeilMaxPooling2D(conv.pool, conv.stride, name=f"pool{i}")(x)
+        features = CeilMaxPooling2D(conv.pool, conv.stride, **last, name=f"pool{i}")(x)
         x = ScaledDropout(dropout, scale=None, name=f"drop{i}")(features)  # (N, h, w, filters)
     if convs and not include_top:
         return trunk(inputs, features, pooling, name)
 
-    x = keras.layers.Flatten(name="flatten")(x)  # (N, h * w * filters)
+    x = keras.layers.Flatten(**last, name="flatten")(x)  # (N, h * w * filters)
     for i, fc in enumerate((Dense(*fc) for fc in dense), start=1):
         features = MaxoutDense(
             max(1, round(width * fc.units)),

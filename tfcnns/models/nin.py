@@ -7,7 +7,9 @@ are the class scores: there is no dense layer.
 import keras
 
 from tfcnns.layers import CeilAveragePooling2D, CeilMaxPooling2D, MLPConv, ScaledDropout
-from tfcnns.models.trunk import trunk
+from tfcnns.layers.hyperparameters import choice, flag, from_keras, real, whole, wholes
+from tfcnns.models.image_input import image_input
+from tfcnns.models.trunk import POOLINGS, trunk
 
 POOLS = {"max": CeilMaxPooling2D, "average": CeilAveragePooling2D}
 TOPS = ("gap", "fc", "fc_dropout")
@@ -70,21 +72,27 @@ def nin(
         other tops, flatten, drop_fc (in "fc_dropout") and fc stand in the place of gap.
 
     Raises:
-        ValueError: a sequence that has not one item for each stage, an unknown `pools`, `pooling`
-            or `top`, and a dense layer on an input of unknown size.
+        ValueError: an argument outside what is said above, a sequence that has not one item for
+            each stage, and a dense layer on an input of unknown size.
 
     Differs from the paper: nothing, with the default arguments. (In training dropout divides by
     1 - rate, as Caffe's does; the authors' own code multiplied by 1 - rate at test instead.)
     """
-    last = len(mlpconvs)
-    if len(kernel_sizes) != last:
+    if not isinstance(mlpconvs, (tuple, list)) or not mlpconvs:
         raise ValueError(
-            "Expected a kernel size for every mlpconv stage. "
-            f"Received: mlpconvs={mlpconvs}, kernel_sizes={kernel_sizes}"
+            "`mlpconvs` must be a sequence of tuples, one for each stage. "
+            f"Received: mlpconvs={mlpconvs!r}"
         )
-    if top not in TOPS:
-        raise ValueError(f"`top` must be one of {TOPS}. Received: top={top!r}")
-    if top != "gap" and None in input_shape:
+    mlpconvs = [wholes("mlpconvs", widths) for widths in mlpconvs]
+    last = len(mlpconvs)
+    kernel_sizes = _one_each("kernel_sizes", kernel_sizes, last)
+    top = choice("top", top, TOPS)
+    include_top = flag("include_top", include_top)
+    pooling = choice("pooling", pooling, POOLINGS)
+    last_activation = from_keras("last_activation", last_activation)
+    classifier_activation = from_keras("classifier_activation", classifier_activation)
+    inputs, x = image_input(input_shape, preprocessing)  # (N, H, W, C)
+    if top != "gap" and None in inputs.shape[1:]:
         raise ValueError(
             "A dense layer needs to know the height and width of the input. "
             f"Received: top={top!r}, input_shape={input_shape}"
@@ -92,15 +100,14 @@ def nin(
     strides = _one_each("strides", strides, last)
     paddings = _one_each("paddings", paddings, last)
     pools = _one_each("pools", pools, last - 1)
-    dropout = _one_each("dropout", dropout, last - 1)
+    dropout = [
+        real("dropout", rate, least=0, most=1, optional=True)
+        for rate in _one_each("dropout", dropout, last - 1)
+    ]
     kernel_initializer = _one_each("kernel_initializer", kernel_initializer, last)
-    if not set(pools) <= set(POOLS):
-        raise ValueError(f"`pools` must be of {tuple(POOLS)}. Received: pools={pools}")
+    pools = [choice("pools", pool, tuple(POOLS)) for pool in pools]
+    channels = {"data_format": "channels_last"}  # whatever Keras is set to
 
-    inputs = keras.Input(input_shape, name="image")  # (N, H, W, C)
-    x = inputs
-    for layer in preprocessing:
-        x = layer(x)
     features = x
     for i in range(last):
         stage = i + 1
@@ -113,17 +120,18 @@ def nin(
             padding=paddings[i],
             last_activation=last_activation if stage == last else "relu",
             kernel_initializer=kernel_initializer[i],
+            **channels,
             name=f"mlpconv{stage}",
         )(x)
         if stage < last:
-            x = features = POOLS[pools[i]](3, 2, name=f"pool{stage}")(x)
+            x = features = POOLS[pools[i]](3, 2, **channels, name=f"pool{stage}")(x)
             if dropout[i] is not None:
                 x = ScaledDropout(dropout[i], scale=None, name=f"drop{stage}")(x)
     # (N, h, w, classes)
     if top == "gap":
-        x = keras.layers.GlobalAveragePooling2D(name="gap")(x)
+        x = keras.layers.GlobalAveragePooling2D(**channels, name="gap")(x)
     else:
-        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Flatten(**channels, name="flatten")(x)
         if top == "fc_dropout":
             x = ScaledDropout(0.5, scale=None, name="drop_fc")(x)
         initializer = kernel_initializer[-1]
@@ -338,8 +346,8 @@ def nin_imagenet(
 
 def _scaled(mlpconvs, width, classes):
     """The widths times `width`, with the class maps added to the last stage."""
-    if not width > 0:
-        raise ValueError(f"`width` must be positive. Received: width={width}")
+    classes = whole("classes", classes)
+    width = real("width", width, above=0)
     *stages, last = (tuple(max(1, round(width * n)) for n in widths) for widths in mlpconvs)
     return (*stages, (*last, classes))
 

@@ -8,8 +8,16 @@ from typing import NamedTuple
 
 import keras
 
-from tfcnns.layers import BoxRegressor, ScaledDropout, threshold
-from tfcnns.models.trunk import trunk
+from tfcnns.layers import (
+    AnyBatchConv2D,
+    AnyBatchMaxPooling2D,
+    BoxRegressor,
+    ScaledDropout,
+    threshold,
+)
+from tfcnns.layers.hyperparameters import choice, flag, from_keras, real, whole
+from tfcnns.models.image_input import image_input
+from tfcnns.models.trunk import POOLINGS, trunk
 
 PADDINGS = ("same", "valid")
 HEADS = ("classifier", "regressor", "both")
@@ -146,8 +154,8 @@ def overfeat(
         from a classifier to the trunk of a regressor.
 
     Raises:
-        ValueError: for an unknown variant, head, padding or pooling, a width that is not positive,
-            and an `input_shape` below the window.
+        ValueError: for an argument outside what is said above, and an `input_shape` below the
+            window.
 
     Differs from the paper:
         - Dense layers are convolutions, in training too: 6x6 (fast) and 5x5 without padding, then
@@ -167,36 +175,38 @@ def overfeat(
         - `activation="threshold"` and `overfeat_preprocessing`, of the release, "digits",
           padding="valid", width and boxes over an unpadded trunk are not in the paper.
     """
-    if variant not in _NETS:
-        raise ValueError(f"`variant` must be one of {tuple(_NETS)}. Received: variant={variant!r}")
-    if head not in HEADS:
-        raise ValueError(f"`head` must be one of {HEADS}. Received: head={head!r}")
-    if padding not in PADDINGS:
-        raise ValueError(f"`padding` must be one of {PADDINGS}. Received: padding={padding!r}")
-    if not width > 0:
-        raise ValueError(f"`width` must be positive. Received: width={width}")
-    net = _NETS[variant]
-    classes = net.classes if classes is None else classes
-    input_shape = (None, None, net.channels) if input_shape is None else tuple(input_shape)
+    net = _NETS[choice("variant", variant, tuple(_NETS))]
+    head = choice("head", head, HEADS)
+    padding = choice("padding", padding, PADDINGS)
+    width = real("width", width, above=0)
+    dropout = real("dropout", dropout, least=0, most=1)
+    boxes_per_class = flag("boxes_per_class", boxes_per_class)
+    include_top = flag("include_top", include_top)
+    pooling = choice("pooling", pooling, POOLINGS)
+    classifier_activation = from_keras("classifier_activation", classifier_activation)
+    activation = from_keras("activation", threshold if activation == "threshold" else activation)
+    classes = net.classes if classes is None else whole("classes", classes)
+    input_shape = (None, None, net.channels) if input_shape is None else input_shape
+    inputs, x = image_input(input_shape, preprocessing)  # (N, H, W, C)
     side = _window(net, padding)
-    if any(size is not None and size < side for size in input_shape[:2]):
+    if any(size is not None and size < side for size in inputs.shape[1:3]):
         raise ValueError(
             f'"{variant}" with padding="{padding}" sees windows of {side} x {side} pixels and '
             f"needs an image of that size or more. Received: input_shape={input_shape}"
         )
-    activation = threshold if activation == "threshold" else activation
-    initializer = net.initializer if kernel_initializer is None else kernel_initializer
+    if kernel_initializer is None:
+        kernel_initializer = net.initializer
+    initializer = from_keras("kernel_initializer", kernel_initializer)
+
+    last = {"data_format": "channels_last"}  # whatever Keras is set to
 
     def conv(units, kernel, **kwargs):
-        return keras.layers.Conv2D(units, kernel, kernel_initializer=_own(initializer), **kwargs)
+        kwargs = {**kwargs, "kernel_initializer": _own(initializer), **last}
+        return AnyBatchConv2D(units, kernel, **kwargs)
 
     def scaled(units):
         return max(1, round(width * units))
 
-    inputs = keras.Input(input_shape, name="image")  # (N, H, W, C)
-    x = inputs
-    for layer in preprocessing:
-        x = layer(x)
     for i, (filters, kernel, strides, pool) in enumerate(net.convs, start=1):
         pad = padding if i >= net.padded else "valid"
         x = conv(
@@ -208,7 +218,7 @@ def overfeat(
             name=f"conv{i}",
         )(x)
         if pool:
-            x = keras.layers.MaxPooling2D(pool, name=f"pool{i}")(x)
+            x = AnyBatchMaxPooling2D(pool, **last, name=f"pool{i}")(x)
     name = name or f"overfeat_{variant}"
     if not include_top:
         return trunk(inputs, x, pooling, name)

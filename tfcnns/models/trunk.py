@@ -11,20 +11,18 @@ def trunk(inputs, x, pooling, name):
     Args:
         inputs: the model's input.
         x: (N, h, w, C), the maps.
-        pooling: None for the maps, "avg" or "max" for their means or maxima, (N, C).
+        pooling: of `POOLINGS`; None for the maps, "avg" or "max" for their means or maxima, (N, C).
         name: the model's name.
 
-    Raises: ValueError for another `pooling`, or one of features that aren't maps.
+    Raises: ValueError for a `pooling` of features that aren't maps.
     """
-    if pooling not in POOLINGS:
-        raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}")
     if pooling is not None and len(x.shape) != 4:
         raise ValueError(
             "`pooling` is over maps, and the net without its top ends at features of shape "
             f"{x.shape[1:]}. Received: pooling={pooling!r}"
         )
     if pooling == "avg":
-        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = keras.layers.GlobalAveragePooling2D("channels_last", name="avg_pool")(x)
     if pooling == "max":
-        x = keras.layers.GlobalMaxPooling2D(name="max_pool")(x)
+        x = keras.layers.GlobalMaxPooling2D("channels_last", name="max_pool")(x)
     return keras.Model(inputs, x, name=name)
