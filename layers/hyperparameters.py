@@ -12,9 +12,16 @@ import keras
 import numpy as np
 
 
+def plain(value):
+    """NumPy's scalars as Python's; arrays, and lists, which files make of tuples, as tuples."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    return tuple(map(plain, value)) if isinstance(value, (tuple, list)) else value
+
+
 def whole(name, value, least=1, optional=False):
     """An integer, `least` or more, or where it is `optional` None; True and False are none."""
-    value = _plain(value)
+    value = plain(value)
     if _is_whole(value, least) or (optional and value is None):
         return value
     expected = "a positive integer" if least == 1 else "an integer"
@@ -29,7 +36,7 @@ def seed(name, value):
 
 def wholes(name, value, empty=False):
     """A tuple of positive integers, perhaps an `empty` one, of a sequence of them."""
-    value = _plain(value)
+    value = plain(value)
     valid = isinstance(value, tuple) and all(_is_whole(item, 1) for item in value)
     if valid and (value or empty):
         return value
@@ -38,7 +45,7 @@ def wholes(name, value, empty=False):
 
 def size(name, value):
     """Pixels along height and width: a positive integer for both, or a pair of them."""
-    value = _plain(value)
+    value = plain(value)
     sides = pair(value)
     if len(sides) == 2 and all(_is_whole(side, 1) for side in sides):
         return value
@@ -60,7 +67,7 @@ def real(
     optional=False,
 ):
     """A finite number from `least` to `most`, or between `above` and `below`."""
-    value = _plain(value)
+    value = plain(value)
     if optional and value is None:
         return None
     valid = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -74,7 +81,7 @@ def real(
 
 def flag(name, value):
     """True or False."""
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, bool):
         return value
     raise _wrong(name, "True or False", value)
@@ -98,13 +105,6 @@ def from_keras(name, value):
             raise  # from a file: Keras says what to register
         expected = f"what keras.{name.rpartition('_')[-1]}s.get takes"
         raise _wrong(name, expected, value) from error
-
-
-def _plain(value):
-    """NumPy's scalars as Python's; arrays, and lists, which files make of tuples, as tuples."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    return tuple(map(_plain, value)) if isinstance(value, (tuple, list)) else value
 
 
 def _is_whole(value, least):

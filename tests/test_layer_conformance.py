@@ -72,11 +72,11 @@ ROWS = {
     ),
     "AnyBatchConv2D same": Row(
         AnyBatchConv2D,
-        {"filters": 4, "kernel_size": 3, "padding": "same", "strides": 2},
+        {"filters": 4, "kernel_size": (3, 3), "padding": "same", "strides": (2, 2)},
         (None, None, 3),
         112,
     ),
-    "AnyBatchMaxPooling2D": Row(AnyBatchMaxPooling2D, {"pool_size": 2}, (None, None, 3), 0),
+    "AnyBatchMaxPooling2D": Row(AnyBatchMaxPooling2D, {"pool_size": (2, 2)}, (None, None, 3), 0),
     "LRN": Row(LRN, {}, (None, None, 7), 0),
     "LRN few channels": Row(LRN, {"depth_radius": 5, "alpha": 0.1}, (None, None, 3), 0),
     "LRN many channels": Row(LRN, {"bias": 1.0, "beta": 0.6}, (300,), 0),
