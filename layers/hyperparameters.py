@@ -29,7 +29,7 @@ def whole(name, value, least=1, optional=False):
     raise _wrong(name, f"{expected} or None" if optional else expected, value)
 
 
-def seed(name, value):
+def seed_number(name, value):
     """An integer, or None."""
     return whole(name, value, -math.inf, optional=True)
 

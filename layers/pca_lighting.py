@@ -1,6 +1,5 @@
 """AlexNet's colour noise along the principal components of RGB (AlexNet, section 4.1)."""
 
-import math
 import warnings
 
 import keras
@@ -10,6 +9,7 @@ from keras import ops
 from .concrete import concrete
 from .covariance import mean_and_covariance
 from .draws import SampleSeeds
+from .hyperparameters import choice, real, seed_number
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -59,11 +59,9 @@ class PCALighting(keras.layers.Layer):
 
     def __init__(self, scale=0.1, variant="paper", seed=None, **kwargs):
         super().__init__(**kwargs)
-        _check(scale, variant)
-        self.scale = scale
-        self.variant = variant
-        self.seed = seed
-        self.seed_generator = SampleSeeds(seed)
+        self.scale, self.variant = _checked(scale, variant)
+        self.seed = seed_number("seed", seed)
+        self.seed_generator = SampleSeeds(self.seed)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: 3})
         self._checked = False
 
@@ -139,7 +137,7 @@ def pca_lighting(image, eigenvectors, eigenvalues, seed, scale=0.1, variant="pap
     Returns:
         The noisy image, in the shape and dtype of `image`.
     """
-    _check(scale, variant)
+    scale, variant = _checked(scale, variant)
     image = ops.convert_to_tensor(image)
     dtype = keras.backend.standardize_dtype(image.dtype)
     if "float" not in dtype:
@@ -185,11 +183,8 @@ def rgb_pca(data):
     return eigenvalues, eigenvectors * np.sign(eigenvectors[largest, [0, 1, 2]])
 
 
-def _check(scale, variant):
-    if not 0 <= scale < math.inf:
-        raise ValueError(f"`scale` must be finite and >= 0. Received: scale={scale}")
-    if variant not in ("paper", "code"):
-        raise ValueError(f'`variant` must be "paper" or "code". Received: variant={variant!r}')
+def _checked(scale, variant):
+    return real("scale", scale, least=0), choice("variant", variant, ("paper", "code"))
 
 
 class _GivenSeed(keras.random.SeedGenerator):

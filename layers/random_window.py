@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from .draws import SampleSeeds
+from .hyperparameters import flag, seed_number, whole
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -47,12 +48,10 @@ class RandomWindow(keras.layers.Layer):
 
     def __init__(self, pad, flip=True, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(pad, int) or isinstance(pad, bool) or pad < 0:
-            raise ValueError(f"`pad` must be an integer >= 0. Received: pad={pad}")
-        self.pad = pad
-        self.flip = flip
-        self.seed = seed
-        self.seed_generator = SampleSeeds(seed)
+        self.pad = whole("pad", pad, least=0)
+        self.flip = flag("flip", flip)
+        self.seed = seed_number("seed", seed)
+        self.seed_generator = SampleSeeds(self.seed)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs, training=False):

@@ -1,11 +1,10 @@
 """Dropout with a scale of its own (Maxout Networks, as configured by its authors)."""
 
-import math
-
 import keras
 from keras import ops
 
 from .draws import SampleSeeds
+from .hyperparameters import real, seed_number
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
@@ -51,14 +50,10 @@ class ScaledDropout(keras.layers.Layer):
 
     def __init__(self, rate, scale=1.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"`rate` must lie in [0, 1]. Received: rate={rate}")
-        if scale is not None and not math.isfinite(scale):
-            raise ValueError(f"`scale` must be finite or None. Received: scale={scale}")
-        self.rate = rate
-        self.scale = scale
-        self.seed = seed
-        self.seed_generator = SampleSeeds(seed)
+        self.rate = real("rate", rate, least=0, most=1)
+        self.scale = real("scale", scale, optional=True)
+        self.seed = seed_number("seed", seed)
+        self.seed_generator = SampleSeeds(self.seed)
         self.supports_masking = True
 
     def call(self, inputs, training=False):

@@ -38,9 +38,6 @@ from tfcnns.layers import (
 pytestmark = pytest.mark.filterwarnings("ignore:.* was not adapted:UserWarning")
 
 
-RANDOM = (PCALighting, RandomWindow, ScaledDropout)
-
-
 class Row(NamedTuple):
     layer: type
     arguments: dict
@@ -336,8 +333,6 @@ def as_numpy(value):
 
 
 def test_numpy_scalars_are_the_numbers_that_they_are(row):
-    if row.layer in RANDOM:
-        pytest.skip("belongs to others now")
     plain = row.layer(**row.arguments, name="it")
     layer = row.layer(**{k: as_numpy(v) for k, v in row.arguments.items()}, name="it")
     assert json.dumps(layer.get_config()) == json.dumps(plain.get_config())
