@@ -77,8 +77,8 @@ def open_boxes(
         download: whether to prepare what isn't there. VOC and COCO are fetched for that;
             ImageNet has to lie in data_dir/downloads/manual/ILSVRC.
         crowds: whether to keep boxes of crowds (COCO) and those too difficult to count (VOC).
-            Examples are (image, boxes, labels, crowd) then, crowd bool (max_boxes,): found or
-            not, those are neither right nor wrong to COCO's and PASCAL's measures.
+            Examples are (image, boxes, labels, crowd) then, as in `box_source`: to measure with,
+            and to train with, where they would otherwise count as background.
         max_boxes: how many boxes examples are padded to; None for the most that an image has.
         channels: of the digit scenes; 1, or 3 for grey repeated.
         examples: only so many, the first ones; None for all. Digit scenes beyond aren't painted.

@@ -3,6 +3,10 @@
 image: uint8 (H, W, C), or `source.Encoded` for photographs; upright.
 boxes: float32 (max_boxes, 4), x0, y0, x1, y1 in pixels of the upright image, inside it.
 labels: int64 (max_boxes,), 0 to classes - 1; -1 where there is no box, which is zeros.
+
+A source that knows of crowds has (image, boxes, labels, crowd), crowd bool (max_boxes,): boxes of
+many objects at once, or of one too difficult to count. Found or not, they are neither right nor
+wrong to the measures of detection, and in training neither an object nor background.
 """
 
 import numpy as np
@@ -14,7 +18,7 @@ from .boxes import clean, log, pad
 from .source import Source, on_cpu
 
 
-def from_scenes(images, boxes, labels, class_names, max_boxes=None):
+def from_scenes(images, boxes, labels, class_names, max_boxes=None, crowd=None):
     """The source of images in memory, each uint8 (H, W, C) with its boxes (n, 4), labels (n,).
 
     Where all images have one shape, it is known inside tf.data; else H and W are None there.
@@ -24,17 +28,20 @@ def from_scenes(images, boxes, labels, class_names, max_boxes=None):
         images, boxes, labels: lists of arrays, one of each per image; no boxes are [].
         class_names: what the labels mean.
         max_boxes: see above; None for the largest number that an image has.
+        crowd: a list of bool (n,), which of an image's boxes are crowds; None for a source
+            without.
     Raises: UserError, naming the image by its place, for arrays of other shapes or types and
         labels without a name, and if an image has more than `max_boxes`.
     """
-    images, boxes, labels = _checked(images, boxes, labels)
+    images, boxes, labels, crowd = _checked(images, boxes, labels, crowd)
     shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
     image_of = np.repeat(np.arange(len(images)), [len(one) for one in labels])
     boxes, labels = np.concatenate(boxes), np.concatenate(labels)
     boxes, kept, counts = clean(boxes, labels, shapes[image_of, :2], len(class_names))
     log(counts, len(labels), "boxes")
     counts = np.bincount(image_of[kept], minlength=len(images))
-    lookup = boxes_of(boxes, labels[kept], counts, max_boxes)
+    crowd = None if crowd is None else np.concatenate(crowd)[kept]
+    lookup = boxes_of(boxes, labels[kept], counts, max_boxes, crowd)
 
     ends = on_cpu(np.cumsum([0, *(image.size for image in images)]))
     pixels = on_cpu(np.concatenate([image.ravel() for image in images]))
@@ -50,7 +57,7 @@ def from_scenes(images, boxes, labels, class_names, max_boxes=None):
     return Source(lambda index: (image(index), *lookup(index)), len(images), tuple(class_names))
 
 
-def _checked(images, boxes, labels):
+def _checked(images, boxes, labels, crowd):
     """The lists as arrays whose shapes belong together."""
     if not len(images) == len(boxes) == len(labels) or not len(images):
         raise UserError(
@@ -71,7 +78,15 @@ def _checked(images, boxes, labels):
                 f"boxes of image {i} must be ({len(label)}, 4), a box for each of its labels. "
                 f"Received: {box.shape}"
             )
-    return images, boxes, labels
+    if crowd is not None:
+        crowd = [np.asarray(one, bool).ravel() for one in crowd]
+        flags, wanted = ([len(one) for one in many] for many in (crowd, labels))
+        if flags != wanted:
+            raise UserError(
+                "expected a flag in crowd for every label of every image. "
+                f"Received: {flags} flags, {wanted} labels"
+            )
+    return images, boxes, labels, crowd
 
 
 def boxes_of(boxes, labels, counts, max_boxes=None, crowd=None):

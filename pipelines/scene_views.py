@@ -13,6 +13,12 @@ from .transforms import split
 EMPTY = -1  # the label where there is no box, see `box_source`
 
 
+def objects_alone(labels, crowd=None):
+    """Labels (n,) with `EMPTY` where `crowd`, bool (n,), says that a box is no single object."""
+    labels = tf.convert_to_tensor(labels)
+    return labels if crowd is None else tf.where(crowd, tf.cast(EMPTY, labels.dtype), labels)
+
+
 def scene_view(image, boxes, size, zoom, corner):
     """The piece of (size, size, C) that begins at `corner` of the image scaled by `zoom`.
 
@@ -62,7 +68,7 @@ def mixed_view(image, boxes, labels, size, scales, seed, jitter=0.0, sides=(13, 
 
     Args:
         image, boxes, size, scales, seed, jitter: as in `random_view`.
-        labels: int (n,), first those of the boxes, then `EMPTY`.
+        labels: int (n,), `EMPTY` where there is no object.
         sides: longer side in pixels that the object has in the piece, from .. to; its scale is
             not held to `scales`, but between the smallest and the largest.
         about: the part of the pieces that have such an object, anywhere in them.
@@ -71,10 +77,10 @@ def mixed_view(image, boxes, labels, size, scales, seed, jitter=0.0, sides=(13, 
     """
     choice, anywhere, which, factor, place = split(seed, 5)
     zoom, corner = _anywhere(image, size, scales, anywhere, jitter)
-    count = tf.reduce_sum(tf.cast(labels != EMPTY, tf.int32))
+    places, count = _objects(labels)
+    number = tf.random.stateless_uniform([], which, 0, tf.maximum(count, 1), tf.int32)
     # So that there is one to take.
-    box = tf.concat([boxes, tf.ones([1, 4])], axis=0)
-    box = box[tf.random.stateless_uniform([], which, 0, tf.maximum(count, 1), tf.int32)]
+    box = tf.concat([boxes, tf.ones([1, 4])], axis=0)[places[number]]
     longer = tf.maximum(tf.reduce_max(box[2:] - box[:2]), 1.0)
     short = tf.cast(tf.reduce_min(tf.shape(image)[:2]), tf.float32)
     own = tf.random.stateless_uniform([], factor, *map(float, sides)) / longer
@@ -91,7 +97,7 @@ def object_view(image, boxes, labels, size, seed=None, fill=(0.45, 0.95), shift=
 
     Args:
         image, boxes, size: as in `scene_view`.
-        labels: int (n,), first those of the boxes, then `EMPTY`.
+        labels: int (n,), `EMPTY` where there is no object.
         seed: int32 (2,) for an object, a scale and a place at random; None for the first object
             in the middle, at the middle of the scales.
         fill: the object's longer side, as a part of the piece's side, from .. to.
@@ -104,17 +110,24 @@ def object_view(image, boxes, labels, size, seed=None, fill=(0.45, 0.95), shift=
     # So that there is one to take.
     boxes = tf.concat([boxes, tf.zeros([1, 4])], axis=0)
     labels = tf.concat([labels, tf.constant([EMPTY], labels.dtype)], axis=0)
-    count = tf.reduce_sum(tf.cast(labels != EMPTY, tf.int32))
+    places, count = _objects(labels[:-1])
     number, share, moved = tf.constant(0), tf.constant(sum(fill) / 2), tf.zeros(2)
     if seed is not None:
         which, factor, place = split(seed, 3)
         number = tf.random.stateless_uniform([], which, 0, tf.maximum(count, 1), tf.int32)
         share = tf.random.stateless_uniform([], factor, *fill)
         moved = tf.random.stateless_uniform([2], place, -shift, shift) * size
+    number = places[number]
     box = tf.where(count > 0, boxes[number], tf.stack([0.0, 0.0, width, height]))
     zoom = share * size / tf.reduce_max(box[2:] - box[:2])
     corner = (box[:2] + box[2:]) / 2 * zoom - size / 2 + moved
     return scene_view(image, boxes, size, zoom, corner)[0], labels[number]
+
+
+def _objects(labels):
+    """Places of the objects, then the one behind the last label; and how many objects there are."""
+    places = tf.where(labels != EMPTY)[:, 0]
+    return tf.concat([places, [tf.size(labels, tf.int64)]], axis=0), tf.size(places)
 
 
 def _anywhere(image, size, scales, seed, jitter):

@@ -6,11 +6,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfcnns.detection.targets import IGNORED
 from tfcnns.errors import UserError
 from tfcnns.pipelines import box_table, digit_scenes, jpeg
 from tfcnns.pipelines.batches import batches
 from tfcnns.pipelines.box_datasets import NAMES, open_boxes
 from tfcnns.pipelines.digit_scenes import load_digit_scenes
+from tfcnns.recipes import overfeat_detect_coco, overfeat_detect_voc, overfeat_digits
 
 TRAIN = [
     [("dog", 1, 1, 30, 20), ("person", 3, 4, 9, 9), ("cat", 11, 6, 20, 12)],
@@ -75,6 +77,20 @@ def test_difficult_boxes_can_be_kept(data_dir, caplog):
     assert crowd.tolist() == [False, True, False]
     assert by_grey(source)[1][2].tolist() == [False] * 3
     assert not caplog.records
+
+
+def test_recipes_train_on_no_crowd_as_on_background(data_dir, monkeypatch):
+    """COCO's first image is a crowd all over, with one object, too large for these windows."""
+    monkeypatch.setattr(overfeat_digits, "earlier_run", lambda *_: None)
+    config = {**overfeat_detect_coco.config(), "data_dir": data_dir, "stage": "detector"}
+    config |= {"epochs": 1, "batch_size": 3, "scales": (800,), "about": 0.0}
+    ((pieces, targets),) = overfeat_detect_coco.data(config, "train").as_numpy_iterator()
+    first = int(pieces.mean((1, 2, 3)).argmin())  # its grey level is 0
+    assert (targets["classifier"][first] == IGNORED).all()
+    assert (targets["boxes"][first, ..., 4] == IGNORED).all()
+    assert (targets["classifier"] == 80).any()
+    config = {**overfeat_detect_voc.config(), "data_dir": data_dir, "split": "train"}
+    assert by_grey(overfeat_digits.source(config, "train"))[0][2].tolist() == [False, True, False]
 
 
 def test_splits(data_dir):

@@ -23,6 +23,15 @@ def test_what_goes_in_comes_out():
     assert source.class_names == ("a", "b")
 
 
+def test_flags_of_crowds_go_with_their_boxes():
+    boxes = [BOXES[0], [], [(40, 0, 50, 9), (5, 5, 10, 15), (0, 0, 30, 20)]]  # the first is outside
+    labels, crowd = [[1], [], [0, 1, 0]], [[False], [], [True, False, True]]
+    source = from_scenes(IMAGES, boxes, labels, ("a", "b"), crowd=crowd)
+    rows = list(source.dataset().as_numpy_iterator())
+    assert [labels.tolist() for *_, labels, _ in rows] == [[1, -1], [-1, -1], [1, 0]]
+    assert [flags.tolist() for *_, flags in rows] == [[False, False]] * 2 + [[False, True]]
+
+
 def test_boxes_are_cleaned_image_by_image(caplog):
     boxes = [[(9, 9, 1, 2)], [(40, 0, 50, 9)], [(0, 0, 99, 20), (5, 5, 5, 15)]]
     with caplog.at_level(logging.WARNING):
@@ -45,6 +54,7 @@ def test_boxes_are_cleaned_image_by_image(caplog):
         ({"boxes": [[(1, 2, 9)], *BOXES[1:]]}, r"boxes of image 0 must be \(1, 4\).*\(1, 3\)"),
         ({"labels": [[1, 1], *LABELS[1:]]}, r"boxes of image 0 must be \(2, 4\).*\(1, 4\)"),
         ({"labels": [[2], *LABELS[1:]]}, r"label 2 .* isn't in 0\.\.1"),
+        ({"crowd": [[True], [], [True]]}, r"flag in crowd.*\[1, 0, 1\] flags, \[1, 0, 2\] labels"),
         ({"max_boxes": 1}, "max_boxes must be at least 2.*Received: 1"),
     ],
 )  # fmt: skip

@@ -79,6 +79,24 @@ def test_a_stream_for_fit():
     assert np.isfinite(history["loss"]).all()
 
 
+def test_crowds_train_nothing():
+    """A crowd all over the image: an object in it is learned, and nothing else."""
+    images, boxes, labels = scenes()
+    whole = [[*some, (0, 0, 60, 50)] for some in boxes]
+    crowd = [[*[False] * len(some), True] for some in boxes]
+    labels = [[*some, 1] for some in labels]
+    source = from_scenes(images, whole, labels, ("a", "b"), crowd=crowd)
+    dropped = from_scenes(images, boxes, [some[:-1] for some in labels], ("a", "b"))
+    kinds = {}
+    for name, one in (("crowd", source), ("dropped", dropped)):
+        stream = training_batches(one, model(), 6, size=36, scales=(50, 60), jitter=0.0)
+        kinds[name] = np.concatenate([targets["classifier"] for _, targets in stream]).ravel()
+    background = kinds["dropped"] == 2
+    assert background.any()  # hard negatives, were it left out
+    assert (kinds["crowd"][background] == -1).all()
+    np.testing.assert_array_equal(kinds["crowd"][~background], kinds["dropped"][~background])
+
+
 @pytest.mark.parametrize(
     ("net", "said"),
     [({"classes": 2}, "2 classes"), ({"head": "classifier"}, "no two heads")],

@@ -5,7 +5,14 @@ import pytest
 import tensorflow as tf
 
 from tfcnns.pipelines import transforms
-from tfcnns.pipelines.scene_views import EMPTY, mixed_view, object_view, random_view, scene_view
+from tfcnns.pipelines.scene_views import (
+    EMPTY,
+    mixed_view,
+    object_view,
+    objects_alone,
+    random_view,
+    scene_view,
+)
 
 BOXES = np.float32([[10, 20, 26, 44], [50, 8, 60, 18], [0, 0, 0, 0]])
 LABELS = np.int64([3, 5, EMPTY])
@@ -104,6 +111,25 @@ def test_mixed_views_show_an_object_at_a_useful_size():
         inside = ((boxes[:2, :2] >= -1e-3) & (boxes[:2, 2:] <= 68 + 1e-3)).numpy().all(1)
         # 200 / 72 is the largest zoom: the second one has 10 pixels, so 27.8 at most.
         assert (inside & (sides >= 12.9) & (sides <= 32.1)).any()
+
+
+def test_crowds_are_not_what_a_view_shows():
+    """Where the first box is one of a crowd, all views are about the second."""
+    alone = objects_alone(LABELS, [True, False, False])
+    np.testing.assert_array_equal(alone, [EMPTY, 5, EMPTY])
+    np.testing.assert_array_equal(objects_alone(LABELS), LABELS)
+    for seed in [None, *((n, 0) for n in range(8))]:
+        crop, label = object_view(scene(), BOXES, alone, 32, seed, fill=(0.75, 0.75), shift=0.0)
+        assert int(label) == 5
+        assert crop.numpy()[8:24, 8:24].mean() > 240  # a square of 24, in the middle
+    for seed in range(10):
+        _, boxes = mixed_view(
+            scene(), BOXES, alone, 68, (36, 200), (seed, 3), sides=(13, 32), about=1.0
+        )
+        x0, y0, x1, y1 = boxes[1].numpy()
+        assert min(x0, y0) >= -1e-3
+        assert max(x1, y1) <= 68 + 1e-3
+        assert 12.9 <= x1 - x0 <= 32.1
 
 
 def test_mixed_views_are_random_ones_without_boxes_and_where_chance_says_so():

@@ -103,6 +103,58 @@ def test_classes_background_and_room_in_between():
     np.testing.assert_array_equal(found, [3, 3, 9, -1, 9])
 
 
+def crowded(windows, boxes, crowd, most, overlap, near):
+    """Windows on a crowd, one window and one box at a time, by the docstring's two sentences."""
+    result = np.zeros(windows.shape[:-1], bool)
+    for place in np.ndindex(*result.shape):
+        x0, y0, x1, y1 = windows[place]
+        for a, b, c, d in boxes[crowd]:
+            common = max(min(x1, c) - max(x0, a), 0) * max(min(y1, d) - max(y0, b), 0)
+            window, area = (x1 - x0) * (y1 - y0), (c - a) * (d - b)
+            share = common / (area if overlap == "object" else window + area - common)
+            side = max((c - a) / (x1 - x0), (d - b) / (y1 - y0))
+            of_a_size = share >= most and near[0] <= side <= near[1]
+            result[place] |= common > 0 and (of_a_size or common >= most * window)
+    return result
+
+
+def test_what_crowds_show_is_nothing_to_learn():
+    """Windows of 10 pixels on a crowd of 30, a difficult object of 4 and a speck of 1."""
+    boxes = np.float32([[0, 0, 30, 30], [51, 1, 55, 5], [61, 1, 62, 2], [2, 2, 10, 10]])
+    labels, crowd = np.int64([7, 7, 7, 3]), np.array([True, True, True, False])
+    corners = np.float32([[0, 0], [11, 5], [25, 0], [26, 0], [50, 0], [60, 0], [80, 0]])
+    windows = np.concatenate([corners, corners + 10], axis=1)
+    # A whole object in a crowd is one; inside, half inside, less; held, a speck, nothing.
+    expected = [3, -1, -1, 9, -1, 9, 9]
+    found = class_targets(windows, boxes, labels, background=9, crowd=crowd)
+    np.testing.assert_array_equal(found, expected)
+    targets = box_targets(windows, boxes, labels, crowd).numpy()
+    np.testing.assert_array_equal(targets[:, 4], [3, -1, -1, -1, -1, -1, -1])
+    np.testing.assert_allclose(targets[0, :4], [0.2, 0.2, 1, 1], rtol=1e-6)
+    without = class_targets(windows, boxes[3:], labels[3:], background=9)
+    np.testing.assert_array_equal(without, [3, 9, 9, 9, 9, 9, 9])  # as it would be to drop them
+
+
+@pytest.mark.parametrize("overlap", ["object", "iou"])
+def test_random_crowds_against_loops(overlap):
+    random = np.random.RandomState(1)
+    corners = random.randint(0, 60, (9, 7, 2))
+    windows = np.concatenate([corners, corners + 16], axis=-1).astype("float32")
+    first = random.randint(0, 60, (12, 2))
+    boxes = np.concatenate([first, first + random.randint(1, 40, (12, 2))], axis=1)
+    boxes, labels, crowd = boxes.astype("float32"), random.randint(-1, 3, 12), np.arange(12) < 5
+    rules = {"least": 0.5, "most": 0.4, "overlap": overlap, "sides": (0.4, 1.1), "near": (0.3, 1.5)}
+    real = labels[~crowd]
+    best = loops(windows, boxes[~crowd], real, 0.5, overlap, (0.4, 1.1))
+    close = loops(windows, boxes[~crowd], real, 0.4, overlap, (0.3, 1.5)) >= 0
+    hidden = crowded(windows, boxes, crowd, 0.4, overlap, (0.3, 1.5))
+    expected = np.where(best >= 0, np.append(real, 0)[best], np.where(close | hidden, -1, 9))
+    found = class_targets(windows, boxes, labels, background=9, crowd=crowd, **rules)
+    np.testing.assert_array_equal(found, expected)
+    assert (hidden & ~close & (best < 0)).any()
+    assert (expected == 9).any()
+
+
 def test_coarse_windows_are_those_of_the_model():
     g = Geometry(32, 8, 2, 3, 48, 1, "pool4")
     windows = coarse_windows(g, 68, 44).numpy()

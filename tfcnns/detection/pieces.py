@@ -20,7 +20,9 @@ def training_batches(source, model, batch_size=32, *, epochs=1, seed=0, **how):
         model.fit(stream, epochs=12, steps_per_epoch=len(stream) // 12, shuffle=False)
 
     Args:
-        source: images with boxes, such as `pipelines.box_source.from_scenes` makes of arrays.
+        source: images with boxes, such as `pipelines.box_source.from_scenes` makes of arrays, with
+            or without flags of crowds; what those show is no background. Sources that leave
+            crowds out (`open_boxes` without `crowds=True`) train on them as on background.
         model: `overfeat(classes=source.classes + 1, head="both")`: the background is last.
         batch_size: pieces a step, one of each image.
         epochs: the stream ends after that many passes over the images.
@@ -43,8 +45,8 @@ def training_batches(source, model, batch_size=32, *, epochs=1, seed=0, **how):
     channels = model.input_shape[-1]
 
     def example(index, seed):
-        image, boxes, labels = source.example(index)
-        return piece(jpeg.decode(image, channels), boxes, labels, seed)
+        image, boxes, labels, *crowd = source.example(index)
+        return piece(jpeg.decode(image, channels), boxes, labels, seed, *crowd)
 
     return batches(example, len(source), batch_size, seed=seed, shuffle=True, epochs=epochs)
 
@@ -64,7 +66,10 @@ def training_piece(
     positive_sides=(0.4, 1.05),
     near_sides=(0.25, 1.5),
 ):
-    """Function of image, boxes, labels and seed: a piece of the image and its windows' targets.
+    """Function of image, boxes, labels, seed: a piece of the image and its windows' targets.
+
+    A fifth argument may say which boxes are crowds or difficult, bool (n,): pieces aren't taken
+    to show them, they train no box, and windows on them are no background (`class_targets`).
 
     A piece begins anywhere in the image at one of the scales, so that the windows of a step lie
     at any offset, and those of many steps at all of them.
@@ -91,11 +96,11 @@ def training_piece(
     scales = default_scales(g) if scales is None else scales
     windows = coarse_windows(g, size, size)
 
-    def piece(image, boxes, labels, seed):
+    def piece(image, boxes, labels, seed, crowd=None):
         image, boxes = scene_views.mixed_view(
             image,
             boxes,
-            labels,
+            scene_views.objects_alone(labels, crowd),
             size,
             scales,
             seed,
@@ -104,7 +109,7 @@ def training_piece(
             about=about,
         )
         rules = {"least": least, "overlap": overlap, "sides": sides}
-        targets = {"boxes": box_targets(windows, boxes, labels, **rules)}
+        targets = {"boxes": box_targets(windows, boxes, labels, crowd, **rules)}
         targets["classifier"] = tf.cast(targets["boxes"][..., 4], tf.int32)
         if background is not None:
             targets["classifier"] = class_targets(
@@ -115,6 +120,7 @@ def training_piece(
                 least=positive,
                 sides=positive_sides,
                 near=near_sides,
+                crowd=crowd,
             )
         return image, targets
 

@@ -7,6 +7,8 @@ first in the list.
 
 import tensorflow as tf
 
+from tfcnns.pipelines.scene_views import objects_alone
+
 OVERLAPS = ("object", "iou")
 IGNORED = -1  # the label of a window that nothing is asked of
 
@@ -57,9 +59,7 @@ def match_objects(windows, boxes, labels, least=0.5, overlap="object", sides=(0.
     """
     if overlap not in OVERLAPS:
         raise ValueError(f"`overlap` must be one of {OVERLAPS}. Received: overlap={overlap!r}")
-    w, b = windows[..., None, :], tf.cast(boxes, windows.dtype)  # (..., 1, 4), (n, 4)
-    common = tf.minimum(w[..., 2:], b[:, 2:]) - tf.maximum(w[..., :2], b[:, :2])
-    common = tf.reduce_prod(tf.nn.relu(common), axis=-1)  # (..., n)
+    w, b, common = _common(windows, boxes)
     window_sides, box_sides = w[..., 2:] - w[..., :2], b[:, 2:] - b[:, :2]
     area = tf.reduce_prod(box_sides, axis=-1)
     iou = tf.math.divide_no_nan(common, tf.reduce_prod(window_sides, axis=-1) + area - common)
@@ -76,18 +76,21 @@ def match_objects(windows, boxes, labels, least=0.5, overlap="object", sides=(0.
     return tf.where(best == count, -1, best)
 
 
-def box_targets(windows, boxes, labels, **rules):
+def box_targets(windows, boxes, labels, crowd=None, **rules):
     """What the regressor should answer, in the form that `BoxLoss` takes.
 
         edge_x = (x - x0) / (x1 - x0),   edge_y = (y - y0) / (y1 - y0)
 
     Args:
         windows, boxes, labels: as in `match_objects`.
+        crowd: bool (n,), boxes of crowds, or too difficult to count: they are no objects.
+            None for none.
         **rules: further arguments of `match_objects`.
 
     Returns: (..., 5) float32: edges x0, y0, x1, y1 of the object in units of the window, from the
         window's top left corner, and its label; zeros and `IGNORED` for a window without one.
     """
+    labels = objects_alone(labels, crowd)
     best = match_objects(windows, boxes, labels, **rules)
     found = best >= 0
     best = tf.maximum(best, 0)
@@ -105,7 +108,7 @@ def box_targets(windows, boxes, labels, **rules):
 
 def class_targets(
     windows, boxes, labels, background, least=0.75, most=0.5, overlap="object",
-    sides=(0.4, 1.1), near=(0.25, 1.5),
+    sides=(0.4, 1.1), near=(0.25, 1.5), crowd=None,
 ):  # fmt: skip
     """What the classifier should answer: a class, the background, or nothing is asked.
 
@@ -116,21 +119,41 @@ def class_targets(
         `background`            if none overlaps by `most` or more, of those with a size in `near`
         IGNORED                 otherwise
 
+    Boxes of crowds, and of what is too difficult to count, are no objects, but what they show is
+    no background either: a window without an object is IGNORED if such a box of a size in `near`
+    overlaps by `most` or more, and if `most` of the window or more lies in such a box.
+
     Args:
         windows, boxes, labels, overlap: as in `match_objects`.
         background: the label of the background.
         least, most: overlaps in 0..1, most <= least.
         sides, near: smallest and largest longer side of an object, in sides of the window, as in
             `match_objects`; `near` is the wider range.
+        crowd: bool (n,), which boxes are crowds or difficult, of any label; None for none.
 
     Returns: (...,) int32.
     """
+    labels = objects_alone(labels, crowd)
     best = match_objects(windows, boxes, labels, least, overlap, sides)
-    close = match_objects(windows, boxes, labels, most, overlap, near)
+    near_one = match_objects(windows, boxes, labels, most, overlap, near) >= 0
+    if crowd is not None:
+        crowd = tf.convert_to_tensor(crowd)
+        crowds = tf.where(crowd, 0, IGNORED)
+        near_one |= match_objects(windows, boxes, crowds, most, overlap, near) >= 0
+        w, _, common = _common(windows, boxes)
+        area = tf.reduce_prod(w[..., 2:] - w[..., :2], axis=-1)
+        near_one |= tf.reduce_any((common >= most * area) & (common > 0) & crowd, axis=-1)
     labels = tf.concat([tf.cast(labels, tf.int32), [IGNORED]], axis=0)
     label = tf.gather(labels, tf.maximum(best, 0))
-    other = tf.where(close >= 0, IGNORED, tf.cast(background, tf.int32))
+    other = tf.where(near_one, IGNORED, tf.cast(background, tf.int32))
     return tf.where(best >= 0, label, other)
+
+
+def _common(windows, boxes):
+    """Windows (..., 1, 4), boxes (n, 4), and the areas that they have in common, (..., n)."""
+    w, b = windows[..., None, :], tf.cast(boxes, windows.dtype)
+    common = tf.minimum(w[..., 2:], b[:, 2:]) - tf.maximum(w[..., :2], b[:, :2])
+    return w, b, tf.reduce_prod(tf.nn.relu(common), axis=-1)
 
 
 def _twice(windows):

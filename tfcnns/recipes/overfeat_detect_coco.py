@@ -17,7 +17,7 @@ detections.json has COCO's own category ids, 1 to 90.
 Differs from the paper: as that recipe does; all layers learn, the regressor too. "A few" negatives
 an image are three. Which windows have an object: those with 3/4 of it or more, if its longer side
 is .4 to 1.05 windows; that, and which have none, is a choice (`class_targets`): the text has no
-rule.
+rule. Crowds are neither objects nor background.
 """
 
 from tfcnns.recipes import overfeat_detect_imagenet as base

@@ -121,8 +121,8 @@ def data(config, split, worker=0, workers=1):
     make = crops(config, split) if config["stage"] == "classifier" else pieces(config)
 
     def example(index, seed):
-        image, boxes, labels = images.example(index)
-        return make(jpeg.decode(image), boxes, labels, seed)
+        image, boxes, labels, *crowd = images.example(index)
+        return make(jpeg.decode(image), boxes, labels, seed, *crowd)
 
     size = config["batch_size"] if train else min(config["batch_size"], len(images))
     size = size if train else max(size // workers, 1) * workers
@@ -249,8 +249,8 @@ def source(config, split, whole=False):
     elif split == "validation" and "validation" in config["split"]:
         return None
     options = {"channels": config["channels"]} if name.startswith("digit_scenes") else {}
-    if whole and name.startswith(("voc", "coco")):
-        options["crowds"] = True  # neither right nor wrong
+    if name.startswith(("voc", "coco")):
+        options["crowds"] = True  # neither right nor wrong, neither object nor background
     images = open_boxes(
         name,
         split,
@@ -265,15 +265,15 @@ def source(config, split, whole=False):
 
 
 def crops(config, split):
-    """Function of image, boxes, labels and seed: a crop of one window and its label, (1, 1)."""
+    """Function of image, boxes, labels, seed, crowd: a crop of one window and its label, (1, 1)."""
     window = geometry(model({**config, "stage": "classifier", "width": 0.01})).window
     train = split == "train"
 
-    def crop(image, boxes, labels, seed):
+    def crop(image, boxes, labels, seed, crowd=None):
         image, label = scene_views.object_view(
             image,
             boxes,
-            labels,
+            scene_views.objects_alone(labels, crowd),
             window,
             seed if train else None,
             fill=config["fill"],
@@ -285,7 +285,7 @@ def crops(config, split):
 
 
 def pieces(config):
-    """Function of image, boxes, labels and seed: a piece of a scene and its windows' targets."""
+    """Function of image, boxes, labels, seed, crowd: a piece and its windows' targets."""
     how = ("size", "scales", "jitter", "about", "overlap", "least", "sides", "positive")
     return training_piece(
         model({**config, "width": 0.01}),
