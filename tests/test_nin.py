@@ -157,6 +157,38 @@ def test_dropout_on_every_mlpconv_but_the_last():
     assert drops == {"drop2": 0.2, "drop_fc": 0.5}
 
 
+@pytest.mark.parametrize("top", ["gap", "fc_dropout"])
+def test_dropout_scaled_at_test_is_the_same_net_with_larger_kernels(top):
+    keras.utils.set_random_seed(0)
+    shape, widths = (8, 8, 1), ((6, 5), (6, 4), (6, 3))
+    arguments = {"dropout": (0.2, 0.4), "top": top, "classifier_activation": None}
+    keras_way = nin(shape, widths, (3, 3, 3), **arguments)
+    authors_way = nin(shape, widths, (3, 3, 3), scale_at_test=True, **arguments)
+    scales = {"scale1": 0.8, "scale2": 0.6, **({"scale_fc": 0.5} if top == "fc_dropout" else {})}
+    names = [layer.name for layer in authors_way.layers]
+    for name, factor in scales.items():
+        assert names[names.index(name) - 1] == name.replace("scale", "drop")
+        assert authors_way.get_layer(name).scale == pytest.approx(factor)
+    assert [name for name in names if name not in scales] == [x.name for x in keras_way.layers]
+
+    x = np.random.RandomState(0).rand(64, *shape).astype("float32")
+    authors_way.set_weights(keras_way.get_weights())
+    assert not np.allclose(authors_way(x), keras_way(x), rtol=1e-2)
+    after = {"mlpconv2/conv/kernel": 0.8, "mlpconv3/conv/kernel": 0.6, "fc/kernel": 0.5}
+    for weight in authors_way.weights:
+        if weight.path in after:
+            weight.assign(weight / after[weight.path])
+    np.testing.assert_allclose(authors_way(x), keras_way(x), rtol=1e-4, atol=1e-6)
+
+    # In training what is kept stays as it is, and 0.2 of it is dropped.
+    pooled = np.asarray(keras.Model(authors_way.input, authors_way.get_layer("pool1").output)(x))
+    top = keras.Model(authors_way.input, authors_way.get_layer("scale1").output)
+    dropped = np.asarray(top(x, training=True))
+    kept = dropped != 0
+    np.testing.assert_allclose(dropped[kept], pooled[kept], rtol=1e-5)
+    assert 0.15 < 1 - kept[pooled > 0].mean() < 0.25  # 2,000 or more draws: .01 is one sigma
+
+
 def test_the_zoos_second_pool_is_an_average():
     paper, zoo = nin_cifar10(width=0.05), nin_cifar10(width=0.05, pool2="average")
     for model, kind in ((paper, CeilMaxPooling2D), (zoo, CeilAveragePooling2D)):

@@ -139,7 +139,12 @@ def test_tops_and_dropout_of_the_papers_comparisons(name):
     assert {"drop1", "drop2"} < set(plain)
     assert "fc" in fc
     assert {"drop_fc", "fc"} < set(fc_dropout)
-    assert not [layer for layer in undropped if layer.startswith("drop")]
+    assert not [layer for layer in undropped if layer.startswith(("drop", "scale"))]
+    # Dropout is the authors' own, scaled at test, unless Keras' and Caffe's is asked for.
+    assert {"scale1", "scale2"} < set(plain)
+    assert "scale_fc" in fc_dropout
+    model, _, _ = compiled(name, scale_at_test=False)
+    assert [layer.name for layer in model.layers] == [n for n in plain if "scale" not in n]
     for activation in ("relu", None):
         model, _, _ = compiled(name, last_activation=activation)
         assert model.get_layer("mlpconv3").last_activation is getattr(

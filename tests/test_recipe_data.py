@@ -6,6 +6,7 @@ The data sets are small ones of the real names, whose images say their number.
 import math
 
 import fake_datasets
+import keras
 import numpy as np
 import pytest
 
@@ -105,11 +106,23 @@ def test_whitening_is_fitted_on_all_training_images(data_dir, name, split, monke
     assert ("window" in names[3:4]) == name.endswith("augmented")
 
 
-@pytest.mark.parametrize("name", ["nin_svhn", "maxout_svhn", "nin_mnist", "nin_imagenet"])
+@pytest.mark.parametrize("split", ["train", "train+validation"])
+def test_nin_sees_mnist_less_the_mean_of_all_training_images(data_dir, split):
+    recipe, config = recipe_in(data_dir, "nin_mnist", split=split, width=0.02)
+    model = recipe.model(config)
+    assert [layer.name for layer in model.layers[:3]] == ["image", "mean_image", "mlpconv1"]
+    images = open_dataset("mnist", "train+validation", data_dir=data_dir).dataset()
+    images = np.stack([image for image, _ in images.as_numpy_iterator()]).astype("float64")
+    assert len(images) == 60
+    seen = keras.Model(model.input, model.get_layer("mean_image").output)(images[:9])
+    np.testing.assert_allclose(seen, images[:9] - images.mean(0), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["nin_svhn", "maxout_svhn", "nin_imagenet"])
 def test_preprocessing_of_the_others(name):
     recipe = runs.load_recipe(recipes.find(name))
     model = recipe.model({**recipe.config(), "width": 0.02})
-    names = {"s": ["contrast", "local_contrast"], "m": ["scale"], "i": ["subtract_mean"]}
+    names = {"s": ["contrast", "local_contrast"], "i": ["subtract_mean"]}
     expected = names[name.split("_")[1][0]]
     assert [layer.name for layer in model.layers[1 : 1 + len(expected)]] == expected
 

@@ -24,6 +24,7 @@ def nin(
     paddings="same",
     pools="max",
     dropout=0.5,
+    scale_at_test=False,
     top="gap",
     last_activation="relu",
     classifier_activation="softmax",
@@ -50,6 +51,11 @@ def nin(
         pools: "max" or "average"; one, or a sequence with one for each stage but the last.
         dropout: fraction dropped after every stage but the last; or a sequence with one for
             each of them, where None leaves the layer out.
+        scale_at_test: how dropout keeps the mean. False: what is kept is divided by 1 - dropout in
+            training, as in Keras and Caffe. True: outputs are multiplied by 1 - dropout at test,
+            as in the authors' own code. The two compute the same when the kernels of the layers
+            after dropout are larger by 1 / (1 - dropout) in the second, but start and learn at
+            different rates.
         top: what turns class maps into scores. "gap": their means. For the comparison of
             section 4.6, "fc": a dense layer on all maps; "fc_dropout": dropout of 0.5 and a
             dense layer.
@@ -69,14 +75,15 @@ def nin(
     Returns:
         A functional `keras.Model`, (N, height, width, channels) -> (N, classes). Its
         layers are mlpconv1, pool1, drop1, mlpconv2, ..., gap, then the classifier. With the
-        other tops, flatten, drop_fc (in "fc_dropout") and fc stand in the place of gap.
+        other tops, flatten, drop_fc (in "fc_dropout") and fc stand in the place of gap. With
+        `scale_at_test`, each drop1 is followed by a scale1.
 
     Raises:
         ValueError: an argument outside what is said above, a sequence that has not one item for
             each stage, and a dense layer on an input of unknown size.
 
-    Differs from the paper: nothing, with the default arguments. (In training dropout divides by
-    1 - rate, as Caffe's does; the authors' own code multiplied by 1 - rate at test instead.)
+    Differs from the paper: nothing, with the default arguments; from the authors' own code,
+    dropout, unless `scale_at_test`.
     """
     if not isinstance(mlpconvs, (tuple, list)) or not mlpconvs:
         raise ValueError(
@@ -126,14 +133,14 @@ def nin(
         if stage < last:
             x = features = POOLS[pools[i]](3, 2, **channels, name=f"pool{stage}")(x)
             if dropout[i] is not None:
-                x = ScaledDropout(dropout[i], scale=None, name=f"drop{stage}")(x)
+                x = _drop(x, dropout[i], scale_at_test, stage)
     # (N, h, w, classes)
     if top == "gap":
         x = keras.layers.GlobalAveragePooling2D(**channels, name="gap")(x)
     else:
         x = keras.layers.Flatten(**channels, name="flatten")(x)
         if top == "fc_dropout":
-            x = ScaledDropout(0.5, scale=None, name="drop_fc")(x)
+            x = _drop(x, 0.5, scale_at_test, "_fc")
         initializer = kernel_initializer[-1]
         if isinstance(initializer, (list, tuple)):
             initializer = initializer[-1]
@@ -165,9 +172,9 @@ def nin_cifar10(
         pool2: "max", or "average" for the authors' later net in the Caffe model zoo.
         kernel_initializer: as in `nin`; None for the authors' normal distribution, std 0.05.
         name: the model's name.
-        **kwargs: dropout, top, last_activation, classifier_activation, include_top, pooling,
-            preprocessing, as in `nin`. The paper's preprocessing is maxout's:
-            `GlobalContrastNormalization` (norm 55), then `ZCAWhitening`.
+        **kwargs: dropout, scale_at_test, top, last_activation, classifier_activation,
+            include_top, pooling, preprocessing, as in `nin`. The paper's preprocessing is
+            maxout's: `GlobalContrastNormalization` (norm 55), then `ZCAWhitening`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -206,8 +213,9 @@ def nin_cifar100(
         kernel_initializer: as in `nin`; None for the authors' normal distributions, std 0.001 in
             the first convolution, 0.01 in the two layers after it, 0.05 in all others.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
-            pooling, preprocessing, as in `nin`. Preprocessing as for `nin_cifar10`.
+        **kwargs: pools, dropout, scale_at_test, top, last_activation, classifier_activation,
+            include_top, pooling, preprocessing, as in `nin`. Preprocessing as for
+            `nin_cifar10`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -244,9 +252,10 @@ def nin_svhn(
         width: factor on all widths but the number of classes, for small tests.
         kernel_initializer: as in `nin`; None for the authors' normal distribution, std 0.05.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
-            pooling, preprocessing, as in `nin`. The paper's preprocessing is
-            `LocalContrastNormalization`, after maxout's `GlobalContrastNormalization(1)`.
+        **kwargs: pools, dropout, scale_at_test, top, last_activation, classifier_activation,
+            include_top, pooling, preprocessing, as in `nin`. The paper's
+            preprocessing is `LocalContrastNormalization`, after maxout's
+            `GlobalContrastNormalization(1)`.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -282,8 +291,9 @@ def nin_mnist(
         width: factor on all widths but the number of classes, for small tests.
         kernel_initializer: as in `nin`; None for the authors' normal distribution, std 0.05.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
-            pooling, preprocessing, as in `nin`.
+        **kwargs: pools, dropout, scale_at_test, top, last_activation, classifier_activation,
+            include_top, pooling, preprocessing, as in `nin`. cuda-convnet, which the authors
+            used, subtracts the mean image of the training set from pixels in 0 to 255.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -320,9 +330,10 @@ def nin_imagenet(
         kernel_initializer: as in `nin`; None for the authors' normal distributions, std 0.01 in
             the convolutions of stages 1 and 3 and in the class maps, 0.05 in all others.
         name: the model's name.
-        **kwargs: pools, dropout, top, last_activation, classifier_activation, include_top,
-            pooling, preprocessing, as in `nin`. Dropout stands once, after pool3. The
-            authors subtract the mean of the training set from pixels in 0 to 255.
+        **kwargs: pools, dropout, scale_at_test, top, last_activation, classifier_activation,
+            include_top, pooling, preprocessing, as in `nin`. Dropout stands
+            once, after pool3. The authors subtract the mean of the training set from pixels in 0
+            to 255.
 
     Returns:
         A `keras.Model`, (N, height, width, channels) -> (N, classes).
@@ -342,6 +353,13 @@ def nin_imagenet(
         name=name,
         **{"dropout": (None, None, 0.5), **kwargs},
     )
+
+
+def _drop(x, rate, scale_at_test, stage):
+    x = ScaledDropout(rate, scale=None, name=f"drop{stage}")(x)
+    if scale_at_test:  # in training too, where it undoes the division
+        x = keras.layers.Rescaling(1 - rate, name=f"scale{stage}")(x)
+    return x
 
 
 def _scaled(mlpconvs, width, classes):

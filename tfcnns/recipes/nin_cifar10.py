@@ -31,6 +31,7 @@ from tfcnns.layers import GlobalContrastNormalization, ZCAWhitening
 from tfcnns.pipelines import jpeg
 from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.datasets import open_dataset
+from tfcnns.training.dead_units import WarnOfDeadUnits
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
 
@@ -45,6 +46,9 @@ CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 
+# On dead class maps.
+ADVICE = "try another --seed, or --set last_activation=None"
+
 
 def config():
     return {
@@ -54,6 +58,7 @@ def config():
         "momentum": 0.9,
         "weight_decay": 1e-4,
         "dropout": 0.5,
+        "scale_at_test": True,  # as the authors' code; False: in training, as Keras and Caffe
         "top": "gap",
         "last_activation": "relu",
         "initializer": None,  # of all kernels; None: the authors' normal distributions
@@ -108,7 +113,7 @@ def net(config):
             raise UserError(
                 f"{name} must be a name that Keras knows, got {config[name]}"
             ) from error
-    names = ("input_shape", "width", "dropout", "top", "last_activation")
+    names = ("input_shape", "width", "dropout", "scale_at_test", "top", "last_activation")
     return {
         **{name: config[name] for name in names},
         "kernel_initializer": config["initializer"],
@@ -169,4 +174,9 @@ def compile_with(model, config, multipliers):
     )
     # README: after epoch 200 and 230 of 260.
     cuts = [round(config["epochs"] * part) for part in (200 / 260, 230 / 260)]
-    return [keras.callbacks.LearningRateScheduler(stepped(config["learning_rate"], cuts, 0.1))]
+    return [
+        keras.callbacks.LearningRateScheduler(stepped(config["learning_rate"], cuts, 0.1)),
+        WarnOfDeadUnits(
+            lambda: data({**config, "epochs": 1, "first_step": 0}, "train"), advice=ADVICE
+        ),
+    ]

@@ -21,6 +21,7 @@ from tfcnns.pipelines import jpeg, transforms
 from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.imagenet_classes import imagenet_class_names
 from tfcnns.recipes import nin_cifar10 as base
+from tfcnns.training.dead_units import WarnOfDeadUnits
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import StepPerUpdate
 
@@ -101,3 +102,5 @@ def compile(model, config):
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
+    first = {**config, "epochs": 1, "first_step": 0}
+    return [WarnOfDeadUnits(lambda: data(first, "train"), advice=base.ADVICE)]
