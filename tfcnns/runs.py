@@ -7,7 +7,8 @@
     checkpoints/         the newest whole states of training, to go on from
     best.weights.h5      weights of the epoch with the best `monitor`
     last.weights.h5      weights where training stopped
-    model.keras          the finished model
+    model.keras          the finished model; while a finished run goes on for more epochs it is
+                         named by those that it had, as model_after_10.keras
     lock                 held by the process that trains here
 
 Opening a run needs its directory and this package, nothing else. It executes recipe.py:
@@ -99,6 +100,20 @@ class Run:
                 return True
         return False
 
+    def check_finished(self, name):
+        """Raises UserError, about the setting `name` that the run was given for, unless it is."""
+        if not self.finished:
+            raise UserError(
+                f"{name}={self.path} isn't finished, it stands at epoch {len(self.history())} of "
+                f"{self.config['epochs']}: go on with it by --resume"
+            )
+
+    def go_on(self):
+        """Makes a finished run an unfinished one, which keeps the model that it had."""
+        if self.finished:
+            done = len(self.history())
+            os.replace(self.path / "model.keras", self.path / f"model_after_{done}.keras")
+
     def history(self):
         """history.csv as a list of dicts of numbers, one an epoch."""
         file = self.path / "history.csv"
@@ -129,6 +144,14 @@ class Run:
             model = keras.saving.load_model(file, compile=False)
         else:
             file = self._file(f"{weights}.weights.h5")
+            if not self.finished:
+                logging.getLogger("tfcnns").warning(
+                    "%s isn't finished: its %s weights so far, at epoch %d of %d",
+                    self.path,
+                    weights,
+                    len(self.history()),
+                    self.config["epochs"],
+                )
             model = build_saved(recipe, self.config)
             try:
                 model.load_weights(file)

@@ -25,8 +25,7 @@ def earlier_run(config, stages):
     if not path:
         raise UserError(f"stage={stage} builds on a run: --set from_run=DIR")
     run = runs.open_run(path)
-    if not run.finished:
-        raise UserError(f"from_run={path} has no model.keras yet: train it first")
+    run.check_finished("from_run")
     its = run.config.get("stage")
     if its is not None and its not in stages:
         raise UserError(

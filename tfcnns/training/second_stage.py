@@ -30,20 +30,25 @@ def first_run(config):
         config: a recipe's, with "from_run", the run's directory, and "monitor".
 
     Returns:
-        (run, best): the `Run`, which has best.weights.h5, and the row of its best epoch, as
-        `best_epoch` returns it.
+        (run, best): the finished `Run`, which has best.weights.h5, and the row of its best epoch,
+        as `best_epoch` returns it.
 
     Raises:
-        UserError: `from_run` is missing, no run of a stage 1, or has no finished epoch.
+        UserError: `from_run` is missing, no run of a stage 1, not finished, or did not log
+            `monitor`.
     """
     if not config["from_run"]:
         raise UserError("stage=2 builds on a run of stage 1: --set from_run=DIR")
     run = runs.open_run(str(config["from_run"]))
     if run.config.get("stage") != 1:
         raise UserError(f"from_run={run.path} is not the run of a stage 1 ({run.name})")
+    run.check_finished("from_run")
     if not (run.path / "best.weights.h5").exists():
-        raise UserError(f"from_run={run.path} has no best.weights.h5 yet: train it first")
-    return run, best_epoch(run.path / "history.csv", config["monitor"])
+        raise UserError(f"from_run={run.path} has no best.weights.h5")
+    try:
+        return run, best_epoch(run.path / "history.csv", config["monitor"])
+    except ValueError as error:
+        raise UserError(f"from_run={run.path}: {error}") from error
 
 
 class StartFrom(Beginning):

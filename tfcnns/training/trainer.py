@@ -135,6 +135,9 @@ def train(
         checkpoint=checkpoint,
         crew=crew,
     )
+    ended = any(getattr(callback, "finished", False) for callback in parts.callbacks)
+    if run and saver.epoch < config["epochs"] and not ended:
+        run.go_on()
     history.write()  # the rows of a resumed run, without those of epochs to be done again
     callbacks = [*parts.callbacks, history]
     if run:
