@@ -121,10 +121,14 @@ def test_stage_2_goes_on_with_all_images(recipe, tmp_path):
     first_config = small(recipe, limit=2)
     run = runs.create_run(tmp_path / "first", PATH, first_config)
     (run.path / "best.weights.h5").touch()
+    (run.path / "last.weights.h5").touch()  # as Ctrl-C leaves them
     (run.path / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n")
 
     config = small(recipe, stage=2, epochs=170, from_run=str(run.path), limit=2)
     model = recipe.model(config)
+    with pytest.raises(UserError, match="first isn't finished, it stands at epoch 1 of 1"):
+        recipe.compile(model, config)
+    (run.path / "model.keras").touch()
     schedule, start = recipe.compile(model, config)
     assert isinstance(schedule, keras.callbacks.LearningRateScheduler)
     rates = [schedule.schedule(epoch, None) for epoch in (0, 149, 150, 159, 160, 169)]

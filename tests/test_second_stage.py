@@ -28,11 +28,12 @@ def train_on_digits(name, out, *more, **values):
 
 
 def first_stage(folder, name, history, **values):
-    """A run of stage 1 with the given rows, and weights that nobody reads."""
+    """A finished run of stage 1 with the given rows, and weights that nobody reads."""
     recipe = recipes.find(name)
     config = {**runs.load_recipe(recipe).config(), "data": "digits", **values}
     run = runs.create_run(folder, recipe, config)
     (folder / "best.weights.h5").write_bytes(b"")
+    (folder / "model.keras").write_bytes(b"")
     with open(folder / "history.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ["epoch", *history[0]])
         writer.writeheader()
@@ -115,7 +116,9 @@ def test_cifar_begins_anew_for_as_many_epochs(tmp_path):
         (lambda folder: folder / "none", "is not a directory"),
         (lambda folder: folder / "two", "is not the run of a stage 1 (maxout_mnist)"),
         (lambda folder: folder / "nin", "is not the run of a stage 1 (nin_mnist)"),
-        (lambda folder: folder / "new", "has no best.weights.h5 yet"),
+        (lambda folder: folder / "new", "new has no best.weights.h5"),
+        (lambda folder: folder / "stopped", "stopped isn't finished, it stands at epoch 1 of 1000"),
+        (lambda folder: folder / "loss", "loss/history.csv has no values of 'val_accuracy'"),
     ],
 )
 def test_refuses(tmp_path, capsys, change, said):
@@ -124,6 +127,9 @@ def test_refuses(tmp_path, capsys, change, said):
     first_stage(tmp_path / "nin", "nin_mnist", rows)
     first_stage(tmp_path / "new", "maxout_mnist", rows)
     (tmp_path / "new" / "best.weights.h5").unlink()
+    first_stage(tmp_path / "stopped", "maxout_mnist", rows)
+    (tmp_path / "stopped" / "model.keras").unlink()
+    first_stage(tmp_path / "loss", "maxout_mnist", [{"loss": 0.1}])
     out = tmp_path / "out"
     assert train_on_digits("maxout_mnist", out, stage=2, from_run=change(tmp_path)) == 2
     error = capsys.readouterr().err

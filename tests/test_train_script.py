@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tfcnns import train
+from tfcnns.errors import UserError
 
 RECIPE = """
 import keras, tensorflow as tf
@@ -128,6 +130,38 @@ def test_one_epoch_recipes_resume_too(tmp_path, recipe):
     assert call(f"--recipe={recipe}", f"--out={out}") == 0
     assert call(f"--out={out}", "--resume", "--epochs=3") == 0
     assert len(runs.open_run(out).history()) == 3
+
+
+def test_a_finished_run_that_goes_on_is_unfinished_until_it_ends(tmp_path, recipe, caplog):
+    from tfcnns import runs
+
+    out = tmp_path / "run"
+    stop = "LambdaCallback(on_epoch_end=lambda n, _: n == 1 and signal.raise_signal(2))"
+    text = RECIPE.replace("import keras", "import keras, signal")
+    recipe.write_text(f"{text}    return [keras.callbacks.{stop}]\n")
+    assert call(f"--recipe={recipe}", f"--out={out}") == 0
+    run = runs.open_run(out)
+    first = run.load_model().get_weights()
+    assert call(f"--out={out}", "--resume") == 0  # for no more epochs: it stays finished
+    assert run.finished
+    assert call(f"--out={out}", "--resume", "--epochs=3") == 130  # Ctrl-C in the second epoch
+    run = runs.open_run(out)
+    assert not run.finished
+    with pytest.raises(
+        UserError, match=r"^from_run=.*run isn't finished, it stands at epoch 2 of 3"
+    ):
+        run.check_finished("from_run")
+    (run.path / "model_after_1.keras").rename(run.path / "model.keras")  # as it was is kept
+    np.testing.assert_array_equal(run.load_model().get_weights()[0], first[0])
+    (run.path / "model.keras").unlink()
+    with caplog.at_level("WARNING", "tfcnns"):
+        run.load_model("last")
+    assert "run isn't finished: its last weights so far, at epoch 2 of 3" in caplog.text
+    caplog.clear()
+    assert call(f"--out={out}", "--resume") == 0
+    assert run.finished
+    run.load_model("last")
+    assert caplog.text == ""
 
 
 def test_list_and_help_need_no_tensorflow():

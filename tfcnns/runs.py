@@ -112,7 +112,7 @@ class Run:
         """Makes a finished run an unfinished one, which keeps the model that it had."""
         if self.finished:
             done = len(self.history())
-            os.replace(self.path / "model.keras", self.path / f"model_after_{done}.keras")
+            (self.path / "model.keras").replace(self.path / f"model_after_{done}.keras")
 
     def history(self):
         """history.csv as a list of dicts of numbers, one an epoch."""
