@@ -95,6 +95,38 @@ def test_a_bad_image_is_named_and_the_others_go_on(stages, pictures, tmp_path, c
     assert len(json.loads((out / "images.json").read_text())) == 3
 
 
+def test_nothing_that_is_read_or_is_not_its_own_is_replaced(stages, pictures, tmp_path, capsys):
+    run, before = f"--run={stages / 'regressor'}", (pictures / "a.png").read_bytes()
+    for flags in ([], ["--overwrite"]):
+        assert call(detect, run, f"--out={pictures}", *flags, pictures) == 2
+        assert "a.png, which is read" in capsys.readouterr().err
+    assert sorted(path.name for path in pictures.iterdir()) == [
+        "a.png",
+        "b.jpg",
+        "more",
+        "notes.txt",
+    ]
+    found = pictures / "found"
+    found.mkdir()
+    (found / "b.png").write_bytes(before)  # a photograph of that name
+    for flags, said in (([], "holds b.png already"), (["--overwrite"], "none of detect's files")):
+        assert call(detect, run, f"--out={found}", *flags, pictures / "b.jpg") == 2
+        assert said in capsys.readouterr().err
+    assert [path.name for path in found.iterdir()] == ["b.png"]
+    (found / "b.png").unlink()
+    (found / "detections.json").write_text('[{"mine": 1}]')
+    assert call(detect, run, f"--out={found}", "--overwrite", pictures / "b.jpg") == 2
+    assert "none of detect's files" in capsys.readouterr().err
+    (found / "detections.json").unlink()
+    for flags in ([], ["--overwrite"], ["--overwrite"]):  # its own drawings aren't read again
+        assert call(detect, run, f"--out={found}", *flags, pictures) == 0
+        assert len(json.loads((found / "images.json").read_text())) == 3
+    assert (pictures / "a.png").read_bytes() == before
+    capsys.readouterr()
+    assert call(detect, run, f"--out={stages / 'regressor'}", pictures) == 2
+    assert "is the directory of a run" in capsys.readouterr().err
+
+
 def test_files_of_every_kind(stages, tmp_path, capsys):
     """What stores the same pixels gets the same boxes; too few pixels get a result as well."""
     scene = load_digit_scenes("test", 1)[0][0][:, :80, 0]

@@ -82,11 +82,55 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_a_bad_image_or_an_unnamed_net_is_named(weights, photos, tmp_path, capsys):
-    (tmp_path / "bad.png").write_text("x")
+def test_a_bad_image_is_named_and_the_others_go_on(weights, photos, tmp_path, capsys):
+    bad = [tmp_path / "bad.png", tmp_path / "missing.png"]
+    bad[0].write_text("x")
+    out = tmp_path / "f.npz"
+    flags = [f"--weights={weights}", "--layer=gap", "--batch_size=2", f"--out={out}"]
+    assert call(*flags, *photos) == 0
+    with np.load(out) as saved:
+        expected = saved["features"]
+    assert call(*flags, photos[0], bad[0], *photos[1:], bad[1]) == 1
+    printed, error = capsys.readouterr()
+    assert printed.splitlines()[-1].endswith("gap of 3 images, (3, 7) float32")
+    assert error.splitlines()[-3:] == [
+        "error: 2 of 5 images couldn't be read:", *(f"  {file}" for file in bad)
+    ]  # fmt: skip
+    with np.load(out) as saved:
+        assert saved["files"].tolist() == [str(file) for file in photos]
+        np.testing.assert_allclose(saved["features"], expected, rtol=1e-5)
+    out.unlink()
+    assert call(*flags, *bad) == 1
+    assert not out.exists()
+
+
+def test_answers_are_kept_as_they_come(weights, photos, tmp_path, monkeypatch):
+    """A process that is killed leaves at least half of what it had."""
+    kept = []
+    monkeypatch.setattr(features, "write", lambda path, array, files: kept.append(array.shape))
+    flags = [f"--weights={weights}", "--layer=gap", "--batch_size=1", f"--out={tmp_path}/f.npz"]
+    assert call(*flags, *photos, *photos) == 0
+    assert kept == [(1, 7), (2, 7), (4, 7), (6, 7)]
+
+
+def test_nothing_that_is_not_its_own_is_replaced(weights, photos, tmp_path, capsys):
+    arrays, folder = tmp_path / "arrays.npz", tmp_path / "folder.npz"
+    np.savez(arrays, thesis=np.ones(3))
+    folder.mkdir()
+    before = arrays.read_bytes()
+    flags = [f"--weights={weights}", "--layer=gap"]
+    for out, said in ((arrays, "something other than features"), (folder, "is a directory")):
+        assert call(*flags, f"--out={out}", photos[0]) == 2
+        assert said in capsys.readouterr().err
+    assert arrays.read_bytes() == before
+    link = tmp_path / "link.npz"
+    link.symlink_to(photos[0])
+    assert call(*flags, f"--out={link}", photos[0]) == 2
+    assert "which is read" in capsys.readouterr().err
+
+
+def test_a_net_that_its_file_does_not_name_is_asked_for(photos, tmp_path, capsys):
     flags = ["--layer=gap", f"--out={tmp_path}/f.npz"]
-    assert call(f"--weights={weights}", *flags, photos[0], tmp_path / "bad.png") == 2
-    assert "bad.png" in capsys.readouterr().err
     blob = tmp_path / "zoo.caffemodel"
     blob.write_bytes(b"\0")
     assert call(f"--weights={blob}", *flags, photos[0]) == 2

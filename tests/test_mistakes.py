@@ -52,9 +52,8 @@ def test_what_the_user_gave_is_one_line(tmp_path):
         "[Errno 2] No such file or directory: 'x.png'"
     )
     checkpoint = tf.train.Checkpoint(v=tf.Variable(1.0))
-    assert said_of(lambda: checkpoint.write(f"{missing}/x")) == (
-        f"{missing}; No such file or directory"
-    )
+    below_a_file = str(tmp_path / "bad.jpg" / "x")
+    assert said_of(lambda: checkpoint.write(below_a_file)).startswith(str(tmp_path / "bad.jpg"))
     for error in (said_of(decode), said_of(lambda: list(records))):
         assert "\n" not in error
         assert "{{" not in error

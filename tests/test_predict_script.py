@@ -13,6 +13,7 @@ from scripts import call
 
 from tfcnns import evaluate, plot, predict, train
 from tfcnns.pipelines import digits
+from tfcnns.plots import run_report
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +87,28 @@ def test_the_table_has_a_line_an_image(run, digit_files, capsys):
     assert lines[0].endswith(" %")
 
 
-@pytest.mark.parametrize("bad", ["missing.png", "text.png", "empty.png", "a_directory"])
-def test_a_bad_file_is_named_and_nothing_is_printed(run, digit_files, tmp_path, capsys, bad):
+@pytest.mark.parametrize("more", [(), ("--fit=pad",), ("--background=0",)])
+def test_bad_files_are_named_and_the_others_go_on(run, digit_files, tmp_path, capsys, more):
     (tmp_path / "text.png").write_text("no pixels here")
     (tmp_path / "empty.png").touch()
     (tmp_path / "a_directory").mkdir()
-    assert call(predict, f"--run={run}", digit_files[0], tmp_path / bad) == 2
+    digit_files[3].with_name("cut.png").write_bytes(digit_files[3].read_bytes()[:-20])
+    bad = [tmp_path / f"{name}.png" for name in ("missing", "text", "empty", "cut")]
+    bad.append(tmp_path / "a_directory")
+    given = [bad[0], digit_files[0], *bad[1:], digit_files[1], digit_files[1]]
+    good = [digit_files[0], digit_files[1], digit_files[1]]
+    expected = guesses(capsys, run, *more, *good)
+    assert call(predict, f"--run={run}", "--json", *more, *given) == 1
     printed, error = capsys.readouterr()
-    assert printed == ""
-    assert bad in error
-    assert error.count("\n") == 1
+    assert json.loads(printed) == expected
+    assert error.splitlines()[-6:] == [
+        "error: 5 of 8 images couldn't be read:", *(f"  {file}" for file in bad)
+    ]  # fmt: skip
+    assert all(line.startswith("error: ") for line in error.splitlines()[:-5])
+    assert call(predict, f"--run={run}", *more, *given) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert call(predict, f"--run={run}", "--json", *more, *bad) == 1
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize("script", [predict, evaluate, plot])
@@ -153,6 +166,18 @@ def test_settings_for_one_evaluation(run, capsys):
     capsys.readouterr()
     assert call(evaluate, f"--run={run}", "--set=sead=3") == 2
     assert "no setting 'sead', did you mean 'seed'" in capsys.readouterr().err
+
+
+def test_pictures_of_other_settings_and_data(run, tmp_path, monkeypatch, capsys):
+    assert call(plot, f"--run={run}", "--set=sead=3") == 2
+    assert "no setting 'sead', did you mean 'seed'" in capsys.readouterr().err
+    seen = []
+    monkeypatch.setattr(run_report, "write", lambda run, *_: seen.append(run.config) or "page")
+    assert call(plot, f"--run={run}", "--set=batch_size=7", "--set=size=8") == 0
+    assert seen[0]["batch_size"] == 7
+    from tfcnns import runs
+
+    assert runs.open_run(run).config["batch_size"] == 32
 
 
 def test_an_unfinished_run_says_how_to_go_on(run, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Which errors are no bugs: what a script tells the user of them, in one line."""
 
 import builtins
+import errno
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ _OF_FILES = (
     "ResourceExhaustedError",
     "UnavailableError",
 )
+
+_OF_SYSTEM = {os.strerror(number) for number in errno.errorcode}  # "PATH; No such file"
 
 
 def mistake(error):
@@ -65,9 +68,11 @@ def _of_tensorflow(error):
         found = re.search(r"\b(\w+Error): (.+)$", before)
         kind = getattr(builtins, found[1], None) if found else None
         return found[2] if kind and issubclass(kind, OSError) else None
-    if not (reading or type(error).__name__ in _OF_FILES or "label value" in message):
-        return None
     text = re.split(r"\s\[\[|\s?\[Op:", message)[0]
     text = re.sub(r"^\{\{.*?\}\} |Error in user-defined function .*? iterator: [^ ]+: ", "", text)
     said = text.strip().splitlines()[-1].strip()
+    of_files = type(error).__name__ in _OF_FILES or said.partition("; ")[2] in _OF_SYSTEM
+    of_names = said.endswith("is not a directory")
+    if not (reading or of_files or of_names or "label value" in said):
+        return None
     return f"reading the data: {said}" if reading else said
