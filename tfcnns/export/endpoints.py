@@ -65,11 +65,15 @@ def on_tensors(model, shape):
 
     @tf.function(input_signature=signature, autograph=False)
     def serving_default(images):
-        outputs = model(images, training=False)
-        outputs = outputs if isinstance(outputs, dict) else {"scores": outputs}
-        return {name: tf.cast(values, tf.float32) for name, values in outputs.items()}
+        return named(model(images, training=False))
 
     return serving_default
+
+
+def named(outputs):
+    """A model's outputs as serving_default has them: a dict, float32."""
+    outputs = outputs if isinstance(outputs, dict) else {"scores": outputs}
+    return {name: tf.cast(values, tf.float32) for name, values in outputs.items()}
 
 
 def _on_bytes(run, model, view):

@@ -11,6 +11,7 @@ from tfcnns.errors import UserError
 
 from . import card, check, publish, samples, to_litert, to_onnx, to_savedmodel
 from .endpoints import BYTES, IMAGES, TENSORS, for_servers, make_endpoints
+from .peak_memory import peak_memory
 
 FORMATS = ("savedmodel", "tflite", "onnx")
 PACKAGES = {"tflite": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnx", "onnxruntime")}
@@ -121,8 +122,12 @@ def _checked_litert(file, precision, images, labels, expected):
 
 
 def _onnx(folder, model, given, verify):
-    to_onnx.write(folder / "model.onnx", model)
+    with peak_memory() as peak:
+        to_onnx.write(folder / "model.onnx", model)
     result = {"format": "onnx", "file": "model.onnx", "tolerance": check.ONNX_TOLERANCE}
+    if peak:
+        weights = sum(variable.numpy().nbytes for variable in model.variables)
+        result |= {"peak_memory_bytes": peak[0], "weights_bytes": weights}
     if verify:
         given = {TENSORS: given}
         expected = samples.expected(None, model, given, 0)
@@ -175,10 +180,18 @@ def table(results):
             figures = (f"{one['latency_ms']:.2f}", f"{one['difference']:.1e}")
             rows.append((file, size, f"{result['load_s']:.2f}", name, *figures, accuracy))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+    for result in results:
+        if "peak_memory_bytes" in result:
+            peak, weights = result["peak_memory_bytes"], result["weights_bytes"]
+            lines.append(
+                f"{result['file']}: its conversion took {peak / 1e6:.0f} MB of memory, "
+                f"{peak / weights:.1f} times the weights' {weights / 1e6:.0f} MB"
+            )
+    return lines
 
 
 def _require_known(formats, precisions):
@@ -236,6 +249,6 @@ def _left_out(formats, endpoints, run):
 
 def _size(folder, result):
     if result["format"] != "savedmodel":
-        return (folder / result["file"]).stat().st_size
+        return sum(file.stat().st_size for file in folder.glob(f"{result['file']}*"))
     files = [folder / "saved_model.pb", *(folder / "variables").iterdir()]
     return sum(file.stat().st_size for file in files)
