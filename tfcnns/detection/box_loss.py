@@ -26,6 +26,10 @@ class BoxLoss(keras.losses.Loss):
         squares = ops.sum(ops.square(boxes - y_true[..., :4]), axis=-1)
         return mean_by_image(squares, y_true[..., 4] >= 0)
 
+    def terms(self, y_true):
+        """How many windows of each image are in the sum, (N,); a part of a batch has to know."""
+        return ops.sum(ops.cast(y_true[..., 4] >= 0, "float32"), axis=(1, 2))
+
 
 @keras.saving.register_keras_serializable(package="tfcnns")
 class BoxIoU(keras.metrics.Mean):

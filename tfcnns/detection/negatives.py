@@ -86,8 +86,19 @@ class MinedCrossentropy(keras.losses.Loss):
             self.choose,
             self._seed_generator,
         )
-        objects = (labels > IGNORED) & (labels != self.background)
-        return mean_by_image(losses, chosen | objects)
+        return mean_by_image(losses, chosen | self._objects(labels))
+
+    def terms(self, y_true):
+        """How many windows of each image are in the sum, (N,); a part of a batch has to know."""
+        labels = ops.cast(y_true, "int32")
+        objects, background = (
+            ops.sum(ops.cast(windows, "float32"), axis=(1, 2))
+            for windows in (self._objects(labels), labels == self.background)
+        )
+        return objects + ops.minimum(background, self.negatives)
+
+    def _objects(self, labels):
+        return (labels > IGNORED) & (labels != self.background)
 
     def get_config(self):
         return {

@@ -111,14 +111,15 @@ def make_cpus(devices):
 
 
 class _AsOne:
-    """Mixed into a strategy: Keras' training step with what `replicas` adds to it."""
+    """Mixed into a strategy: Keras' steps with what `replicas` adds to them."""
 
     def run(self, fn, args=(), kwargs=None, options=None):
         with replicas.own_seeds():
             model = getattr(fn, "__self__", None)
-            if not isinstance(model, keras.Model) or fn.__name__ != "train_step":
+            steps = ("train_step", "test_step")
+            if not isinstance(model, keras.Model) or fn.__name__ not in steps:
                 return super().run(fn, args, kwargs, options)
-            with replicas.as_one(model) as wrap:
+            with replicas.as_one(model, self.num_replicas_in_sync) as wrap:
                 return super().run(wrap(fn), args, kwargs, options)
 
     def reduce(self, reduce_op, value, axis):
