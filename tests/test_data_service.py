@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -123,3 +124,11 @@ def test_a_service_that_dies_ends_the_training_and_it_goes_on_with_another(tmp_p
         assert training.wait() == 0, said
     assert "going on from step-" in said
     assert len(runs.open_run(run).history()) == done + 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_service_quietly(number):
+    with one_service() as (process, _):
+        process.stdout.readline()  # it listens to signals before it has said the last of this
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number

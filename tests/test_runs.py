@@ -282,6 +282,14 @@ def test_history_reads_numbers(tmp_path, recipe):
     assert second["val_loss"] == 0.25
 
 
+@pytest.mark.parametrize("text", [b"epoch,loss\n1,x\n", b"epoch\n1,2\n", b"epoch,loss\n\xff,1\n"])
+def test_a_damaged_history_is_named(tmp_path, recipe, text):
+    run = make(tmp_path, recipe)
+    (run.path / "history.csv").write_bytes(text)
+    with pytest.raises(UserError, match=r"history\.csv is damaged"):
+        run.history()
+
+
 def test_run_json_is_for_people_too(tmp_path, recipe):
     run = make(tmp_path, recipe)
     text = (run.path / "run.json").read_text()

@@ -1,6 +1,7 @@
 """The train script: what it refuses, in one line with exit code 2 and nothing written."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -162,6 +163,118 @@ def test_a_finished_run_that_goes_on_is_unfinished_until_it_ends(tmp_path, recip
     assert run.finished
     run.load_model("last")
     assert caplog.text == ""
+
+
+def cut(file, size):
+    file.write_bytes(file.read_bytes()[:size])
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path, recipe, caplog, capsys):
+    from tfcnns import runs
+
+    out = tmp_path / "run"
+    assert call(f"--recipe={recipe}", f"--out={out}", "--epochs=3") == 0
+    newest = sorted(out.glob("checkpoints/step-*"))[-1]
+    whole = runs.open_run(out).load_model("last").get_weights()
+    cut(newest / "state.json", 0)
+    capsys.readouterr()
+    assert call(f"--out={out}", "--resume") == 0
+    assert f"{newest} is damaged" in caplog.text
+    assert "going on from step-00000008" in capsys.readouterr().out  # of 4 steps an epoch
+    run = runs.open_run(out)
+    assert [row["epoch"] for row in run.history()] == [1, 2, 3]
+    for a, b in zip(whole, run.load_model("last").get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    for checkpoint in out.glob("checkpoints/step-*"):
+        cut(checkpoint / "tensors.data-00000-of-00001", 7)
+    assert call(f"--out={out}", "--resume", "--epochs=4") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: no checkpoint in {out}/checkpoints is whole")
+
+
+def test_a_run_is_locked_before_its_checkpoint_is_chosen(tmp_path, recipe, monkeypatch, capsys):
+    from tfcnns import runs
+    from tfcnns.training import checkpoints
+
+    out = tmp_path / "run"
+    assert call(f"--recipe={recipe}", f"--out={out}") == 0
+    run, latest, locked = runs.open_run(out), checkpoints.latest, []
+
+    def looks(folder):
+        locked.append(run.training)
+        return latest(folder)
+
+    monkeypatch.setattr(checkpoints, "latest", looks)
+    assert call(f"--out={out}", "--resume", "--epochs=2") == 0
+    with run.lock():
+        assert call(f"--out={out}", "--resume", "--epochs=3") == 2
+    assert "is being trained by another process" in capsys.readouterr().err
+    assert locked == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_is_the_exit_code(tmp_path, recipe, number, capsys):
+    recipe.write_text(
+        RECIPE.replace("import keras", "import keras, os")
+        + f"    stop = lambda batch, logs: os.kill(os.getpid(), {int(number)})\n"
+        + "    return [keras.callbacks.LambdaCallback(on_train_batch_end=stop)]\n"
+    )
+    out = tmp_path / "run"
+    assert call(f"--recipe={recipe}", f"--out={out}") == 128 + number
+    assert "stopped after step 1; go on with:" in capsys.readouterr().out
+    assert (out / "checkpoints" / "step-00000001").is_dir()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_overwrite_deletes_nothing_that_it_is_to_read(tmp_path, recipe, capsys):
+    text = RECIPE.replace('"units": 10', '"units": 10, "from_run": None')
+    recipe.write_text(text)
+    out = tmp_path / "run"
+    assert call(f"--recipe={recipe}", f"--out={out}") == 0
+    before = sorted(out.rglob("*"))
+    flags = [f"--recipe={recipe}", f"--out={out}", "--overwrite"]
+    assert call(*flags, f"--set=from_run={out}") == 2
+    assert f"--overwrite would delete from_run={out}" in capsys.readouterr().err
+    assert sorted(out.rglob("*")) == before
+    assert call(*flags, f"--set=from_run={tmp_path}") == 0
+
+
+def test_paths_are_those_of_where_they_were_typed(tmp_path, monkeypatch, recipe):
+    """As the recipe reads them then, and in whatever directory a later script is started."""
+    from tfcnns import evaluate, runs
+
+    recipe.write_text(
+        RECIPE.replace('"units": 10', '"units": 10, "data_dir": None')
+        .replace('config["units"])]', 'config["units"], "softmax")]')
+        .replace(
+            "    x, y =",
+            "    assert open(config['data_dir'] + '/numbers').read() == 'all'\n    x, y =",
+        )
+    )
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "numbers").write_text("all")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert call("--recipe=mine.py", "--out=run", "--data_dir=sets") == 0
+    assert runs.open_run("run").config["data_dir"] == f"{tmp_path}/sets"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert call("--out=../run", "--resume", "--epochs=2") == 0
+    with pytest.raises(SystemExit) as left:
+        evaluate.run(["evaluate", "--run=../run"])
+    assert not left.value.code
+    same = ("--recipe=../mine.py", "--out=../run", "--resume", "--epochs=2")
+    assert call(*same, "--data_dir=../sets") == 0
+    assert call(*same, "--data_dir=sets") == 2
+
+
+def test_a_run_where_nothing_can_be_written_is_refused_before_work(tmp_path, recipe, capsys):
+    (tmp_path / "file").touch()
+    for out, said in (
+        ("file/run", "is a file, expected a directory"),
+        ("x" * 256, "File name too long"),
+    ):
+        assert call(f"--recipe={recipe}", f"--out={tmp_path / out}") == 2
+        assert said in capsys.readouterr().err
 
 
 def test_list_and_help_need_no_tensorflow():

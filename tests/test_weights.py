@@ -9,6 +9,7 @@ import pytest
 from scripts import call
 
 from tfcnns import runs, train
+from tfcnns.files import whole
 from tfcnns.training import checkpoints
 from tfcnns.training.weights import save_weights
 
@@ -53,6 +54,18 @@ def test_a_full_disk_leaves_the_older_weights(tmp_path, restored):
     model.load_weights(file)
     np.testing.assert_array_equal(model.layers[0].kernel, np.ones((30, 1000)))
     assert os.listdir(tmp_path) == ["a.weights.h5"]
+
+
+def test_a_full_disk_leaves_the_older_model(tmp_path, restored):
+    file = tmp_path / "model.keras"
+    net(1.0).save(file)
+    before = file.read_bytes()
+    fill_the_disk()
+    with pytest.raises(OSError, match="File too large") as raised, whole(file) as temporary:
+        net(2.0).save(temporary)
+    assert raised.value.filename == str(file)
+    assert file.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.keras"]
 
 
 RECIPE = """

@@ -1,7 +1,7 @@
 """python -m tfcnns.data_service: makes batches for trainings on other machines."""
 
+import queue
 import signal
-import threading
 
 from absl import flags
 
@@ -27,19 +27,12 @@ def main(rest):
         raise UserError(f"unexpected argument {rest[0]!r}; see --help")
     cli.start_tensorflow(FLAGS.verbosity)
     servers = serve(FLAGS.port, FLAGS.host)
+    stopped = queue.SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.put(number))
     print(f"serving batches at grpc://{FLAGS.host}:{servers[0].target.rpartition(':')[2]}")
     print("trainings reach it with --data_service; Ctrl-C stops it", flush=True)
-    stopped = []
-    stop = threading.Event()
-
-    def note(number, frame):
-        stopped.append(number)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    stop.wait()
-    return 128 + stopped[0]
+    return 128 + stopped.get()
 
 
 def serve(port=0, host="localhost"):

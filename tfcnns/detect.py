@@ -80,12 +80,13 @@ def check_out(out, names, files, overwrite=False):
     """
     from tfcnns.plots.report import is_ours
 
+    check_can_write(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file, expected a directory")
     if (out / "run.json").exists():
         raise UserError(f"--out={out} is the directory of a run: give another")
     pictures, lists = [out / name for name in names], [out / name for name in LISTS]
-    for path in (out, *pictures):
+    for path in pictures:
         check_can_write(path)
     check_no_input([*pictures, *lists], files)
     there = [path for path in (*lists, *pictures) if path.exists()]

@@ -120,7 +120,10 @@ class Run:
         if not file.exists():
             return []
         with open(file, newline="") as lines:
-            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+            try:
+                return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+            except (ValueError, TypeError, csv.Error) as error:  # no number, a row of other length
+                raise UserError(f"{file} is damaged: {error}") from error
 
     def load_model(self, weights="final", compiled=False):
         """The trained keras.Model.
@@ -238,9 +241,9 @@ def is_free(path):
 def check_out(path, overwrite=False):
     """Raises UserError if a new run can't be made at `path`; changes nothing."""
     path = pathlib.Path(path)
+    check_can_write(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"--out={path} is a file, expected a directory")
-    check_can_write(path)
     if is_free(path):
         return
     if not overwrite:

@@ -4,6 +4,7 @@ import inspect
 import json
 
 from tfcnns import answers, runs
+from tfcnns.errors import UserError
 
 from .endpoints import BOXES, BYTES, TENSORS
 
@@ -112,7 +113,10 @@ def _test_result(run, weights):
     file = run.path / "evaluation.json"
     if not file.exists():
         return "not evaluated"
-    result = json.loads(file.read_text())
+    try:
+        result = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is damaged: {error}") from error
     if result.get("weights", weights) != weights:
         return f"of the {weights} weights not measured, of the {result['weights']} ones alone"
     if result.get("epochs", len(run.history())) != len(run.history()):

@@ -15,9 +15,9 @@ def next_version(out, version=None):
     Raises: UserError if the given one is taken, or `out` isn't a directory.
     """
     out = pathlib.Path(out)
+    check_can_write(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file, expected a directory")
-    check_can_write(out)
     taken = versions(out)
     if version is None:
         return max(taken, default=0) + 1
