@@ -18,7 +18,8 @@ import tensorflow_datasets as tfds
 
 from . import records
 from .boxes import from_relative
-from .orientation import read_header, upright_shape
+from .images import read_header
+from .orientation import upright_shape
 
 CROWDS = ("is_crowd", "is_difficult")  # COCO's and PASCAL's flags of boxes that don't count
 

@@ -25,7 +25,8 @@ from tfcnns.errors import UserError
 
 from . import boxes as box_rules
 from .imagenet_classes import imagenet_wnids
-from .orientation import read_header, upright_boxes
+from .images import read_bytes, read_header
+from .orientation import upright_boxes
 
 BLACKLIST = "ILSVRC2015_clsloc_validation_blacklist.txt"
 
@@ -133,7 +134,7 @@ def read_xml(file, image, classes):
 
     Returns: a list of {"bbox", "label"}; how many boxes the file has; what `boxes.clean` counts.
     """
-    stored, orientation = read_header(image, image)
+    stored, orientation = read_header(read_bytes(image), image)
     try:
         root = ElementTree.parse(file).getroot()
         # Some were annotated at another size than the image has.

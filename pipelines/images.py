@@ -1,23 +1,25 @@
 """Image files as people have them, decoded the one way the whole package decodes.
 
-tf.io turns bytes into pixels, here as in training and serving: other decoders differ by up
-to four levels on the same JPEG. Pillow reads headers only: size, mode, orientation.
+JPEG and PNG by tf.io, as in exported graphs: other decoders differ by up to four levels on the
+same JPEG. GIF, BMP, WebP and TIFF by Pillow.
 """
 
-import io
+import contextlib
+import functools
 import struct
-import warnings
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
 
 from tfcnns.errors import UserError
 
+from . import by_pillow, served
+from .image_files import printable
+from .orientation import JPEG_START, PNG_START, orientation
+from .served import MAX_PIXELS
+from .strips import grey
 from .transforms import center_crop, resize
 
-MAX_PIXELS = 64_000_000  # needs about 2 GB while it is resized in float32
-FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 FITS = ("crop", "pad", "stretch")
 
 
@@ -25,7 +27,7 @@ def read_image(path, height, width, channels=3, fit="crop", background=255, max_
     """The file at `path` as uint8 (height, width, channels).
 
     Args:
-        path: a JPEG, PNG, GIF (its first frame) or BMP file.
+        path: a JPEG, PNG, GIF, BMP, WebP or TIFF file; of several pictures in it, the first.
         height, width: size of the result in pixels.
         channels: 3 for RGB, 1 for grey.
         fit: "crop" scales the image to cover the result and cuts its middle out; "pad"
@@ -49,7 +51,7 @@ def read_image(path, height, width, channels=3, fit="crop", background=255, max_
     scaled_height, scaled_width = (max(1, round(s * wanted / given)) for s in image.shape[:2])
     if scaled_height * scaled_width > max(max_pixels, height * width):
         raise UserError(
-            f"{path} is too long and narrow for fit='crop' "
+            f"{printable(path)} is too long and narrow for fit='crop' "
             f"({image.shape[1]} x {image.shape[0]} pixels); use 'pad' or 'stretch'"
         )
     image = resize(image, scaled_height, scaled_width)
@@ -67,7 +69,7 @@ def read_bytes(path):
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise UserError(f"can't read image {path}: {error.strerror}") from error
+        raise UserError(f"can't read image {printable(path)}: {error.strerror}") from error
 
 
 def read_centre(path, height, width, channels=3, short_side=None, **options):
@@ -89,134 +91,70 @@ def read_centre(path, height, width, channels=3, short_side=None, **options):
 def decode(data, name="image", channels=3, background=255, max_pixels=MAX_PIXELS):
     """The bytes of an image file as uint8 (H, W, channels), upright.
 
-    Transparent pixels are laid over the grey level `background`, as viewers show them; a
-    JPEG's EXIF orientation is applied; 16-bit samples lose their lower byte; colours turn
+    Transparent pixels are laid over the grey level `background`, as viewers show them; the
+    orientation is undone, see `orientation`; 16-bit samples lose their lower byte; colours turn
     grey by tf.image.rgb_to_grayscale. `name` is what errors call the image.
 
-    Raises: UserError if `data` isn't a complete JPEG, PNG, GIF or BMP image of at most
-        `max_pixels` pixels. A BMP must be uncompressed, in 24 or 32 bits or grey.
+    Takes up to 12 bytes of memory for each pixel, the file aside; of a WebP file up to 24.
+
+    Raises: UserError if `data` isn't a complete JPEG, PNG, GIF, BMP, WebP or TIFF image of at
+        most `max_pixels` pixels.
     """
     if channels not in (1, 3):
         raise UserError(f"channels must be 1 or 3. Received: channels={channels}")
     if not 0 <= background <= 255:
         raise UserError(f"background must be in 0..255. Received: background={background}")
-    header = _open(data, name)
-    _check_pixels(header.size, name, max_pixels)
-    try:
-        if header.format == "PNG":
-            image = _decode_png(data, header, background)
-        elif header.format == "GIF":
-            image = _decode_gif(data, header, name, background, max_pixels)
-        elif header.format == "BMP":
-            image = _decode_bmp(data, header, name)
+    name = printable(name)
+    if not _is_tensorflows(data):
+        check = functools.partial(_check_pixels, name=name, max_pixels=max_pixels)
+        image = by_pillow.decode(data, name, background, check)
+        return grey(image).numpy() if channels == 1 else image
+    with _damage_named(data, name):
+        _check_pixels(*_stored_shape(data), name, max_pixels)
+        if data.startswith(PNG_START):
+            image = served.decode_png(data, background)
         else:
-            image = _upright(tf.io.decode_jpeg(data, channels=3).numpy(), header)
-    except (tf.errors.OpError, struct.error, IndexError) as error:
-        raise UserError(f"{name} is damaged or cut off: not a whole {header.format}") from error
-    return tf.image.rgb_to_grayscale(image).numpy() if channels == 1 else image
+            image = served.decode_jpeg(data)
+    return (grey(image) if channels == 1 else image).numpy()
 
 
-def _open(data, name):
-    """Pillow's view of the header; pixels are never decoded through it."""
+def read_header(data, name):
+    """Height and width of an image file as stored, and its orientation, 1 to 8.
+
+    data: the bytes of the file. name: what errors call it.
+    Raises: UserError if it is no image.
+    """
+    name = printable(name)
+    if not _is_tensorflows(data):
+        return by_pillow.read_header(data, name)
+    with _damage_named(data, name):
+        return _stored_shape(data), int(orientation(data))
+
+
+def _is_tensorflows(data):
+    return data.startswith((JPEG_START, PNG_START))
+
+
+def _stored_shape(data):
+    if data.startswith(PNG_START):
+        return struct.unpack_from(">II", data, 16)[::-1]  # of its first chunk, IHDR
+    return tuple(tf.io.extract_jpeg_shape(data).numpy()[:2].tolist())
+
+
+@contextlib.contextmanager
+def _damage_named(data, name):
+    """What TensorFlow says of damaged files comes as a UserError with their name."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on large images, which _check_pixels refuses
-            return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name} has too many pixels: {error}") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        found = "is empty" if not data else "isn't a readable image"
-        raise UserError(f"{name} {found}; expected a JPEG, PNG, GIF or BMP file") from error
+        yield
+    except (tf.errors.OpError, struct.error) as error:
+        form = "PNG" if data.startswith(PNG_START) else "JPEG"
+        raise UserError(f"{name} is damaged or cut off: not a whole {form}") from error
 
 
-def _check_pixels(size, name, max_pixels):
-    width, height = size
+def _check_pixels(height, width, name, max_pixels):
     if width < 1 or height < 1:
         raise UserError(f"{name} has no pixels ({width} x {height})")
     if width * height > max_pixels:
         raise UserError(
             f"{name} has {width} x {height} pixels; at most {max_pixels:,} pixels are decoded"
         )
-
-
-def _decode_png(data, header, background):
-    transparent = header.mode in ("LA", "PA", "RGBA") or "transparency" in header.info
-    image = tf.io.decode_png(data, channels=4 if transparent else 3).numpy()
-    if not transparent:
-        return image
-    alpha = image[..., 3:].astype(np.uint16)  # products stay below 256 * 256
-    blend = image[..., :3] * alpha + np.uint16(background) * (255 - alpha)
-    return ((blend + 127) // 255).astype(np.uint8)
-
-
-def _decode_bmp(data, header, name):
-    # TensorFlow takes colour numbers for grey and ignores bit masks, without a word.
-    layout = header.tile[0].args[0]
-    if layout not in ("BGR", "BGRX", "BGRA", "L"):
-        raise UserError(f"{name} is a BMP with a palette or packed pixels; save it as PNG")
-    image = tf.io.decode_bmp(data).numpy()
-    return np.repeat(image, 3, axis=2) if layout == "L" else image[..., :3]
-
-
-def _decode_gif(data, header, name, background, max_pixels):
-    """The first frame alone, its transparent colour replaced by the background.
-
-    TensorFlow would decode every frame before it drops all but one (400 kB can take 1.6 GB),
-    paint transparent pixels black and cut off what a frame's offset moves: all three are
-    dealt with in the bytes.
-    """
-    frame = bytearray(data)
-    palette = 13
-    position = palette + _palette_size(data[10])
-    transparent = None
-    while data[position] == 0x21:  # extensions before the frame
-        if data[position + 1] == 0xF9 and data[position + 3] & 1:
-            transparent = data[position + 6]
-            frame[position + 3] &= ~1
-        position = _after_blocks(data, position + 2)
-    marker, left, top, width, height, flags = struct.unpack_from("<B4HB", data, position)
-    if marker != 0x2C:
-        raise IndexError("no frame")
-    _check_pixels((width, height), name, max_pixels)
-    frame[position + 1 : position + 5] = bytes(4)
-    if flags & 0x80:
-        palette = position + 10
-    if transparent is not None:
-        colour = palette + 3 * transparent
-        frame[colour : colour + 3] = bytes([background] * 3)
-    end = _after_blocks(data, position + 10 + _palette_size(flags) + 1)
-    first = bytes(frame[:end]) + b";"
-    image = tf.io.decode_image(first, channels=3, expand_animations=False).numpy()
-    canvas = np.full((header.height, header.width, 3), background, np.uint8)
-    place = canvas[top : top + height, left : left + width]
-    place[:] = image[: place.shape[0], : place.shape[1]]
-    return canvas
-
-
-def _palette_size(flags):
-    """Bytes of the palette that a GIF's flags announce."""
-    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
-
-
-def _after_blocks(data, position):
-    """Where a GIF's chain of blocks, each headed by its length, ends."""
-    while data[position]:
-        position += data[position] + 1
-    return position + 1
-
-
-def _upright(image, header):
-    """Undo a camera's EXIF orientation, 1 to 8."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on odd EXIF; what it says is used or not
-            orientation = header.getexif().get(0x0112, 1)
-    except (OSError, ValueError, SyntaxError, struct.error):
-        return image
-    if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return image

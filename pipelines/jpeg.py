@@ -18,16 +18,11 @@ import tensorflow as tf
 
 from . import images, served, transforms
 from .attempt import attempt
+from .orientation import is_jpeg, orientation
 from .served import Served
 from .source import Encoded
+from .strips import grey
 from .windows import sample, source_box
-
-# In the Exif header of a camera: orientation, one short number, 2 to 8; little- or big-endian.
-LYING = (
-    r"\C*(\x12\x01\x03\x00\x01\x00\x00\x00[\x02-\x08]"
-    r"|\x01\x12\x00\x03\x00\x00\x00\x01\x00[\x02-\x08])\C*"
-)
-EXIF_BYTES = 4096  # where that header lies, if there is one
 
 
 def random_crop(image, size, seed, *, short_side=256, square=False):
@@ -82,21 +77,16 @@ def decode(image, channels=3):
 
     image, channels: as in `cover`. `Encoded` photographs come out upright.
     """
-    grey = _grey if channels == 1 else tf.identity
-    if isinstance(image, Served):
-        return grey(
-            served.by_kind(
-                image, lambda data, _: tf.io.decode_jpeg(data, channels=3), served.decode_png
-            )
-        )
-    if not isinstance(image, Encoded):
+    coloured = grey if channels == 1 else tf.identity
+    if not isinstance(image, (Encoded, Served)):
         return tf.convert_to_tensor(image)
-
-    def plain(data, name):
-        data, _ = _checked(data)
-        return tf.io.decode_jpeg(data, channels=3)
-
-    return grey(attempt(plain, _decode_any, *image))
+    if isinstance(image, Served):
+        return coloured(served.decode(image))
+    return _attempt(
+        lambda data, _: coloured(tf.io.decode_jpeg(data, channels=3)),
+        lambda pixels: coloured(pixels),
+        image,
+    )
 
 
 def _short_side(size, short_side):
@@ -106,7 +96,7 @@ def _short_side(size, short_side):
 
 
 def _crop(image, size, resized_shape, corner_in, channels=3):
-    grey = _grey if channels == 1 else tf.identity
+    coloured = grey if channels == 1 else tf.identity
 
     def window(shape):
         resized = resized_shape(shape)
@@ -117,7 +107,7 @@ def _crop(image, size, resized_shape, corner_in, channels=3):
         scale, corner = window(shape)
         begin, end = source_box(shape, scale, corner, size)
         pixels = tf.io.decode_and_crop_jpeg(data, tf.concat([begin, end - begin], 0), channels=3)
-        return sample(grey(pixels), begin, scale, corner, size)
+        return sample(coloured(pixels), begin, scale, corner, size)
 
     def from_pixels(pixels):
         shape = tf.shape(pixels)[:2]
@@ -126,30 +116,45 @@ def _crop(image, size, resized_shape, corner_in, channels=3):
         pixels = pixels[begin[0] : end[0], begin[1] : end[1]]
         return sample(pixels, begin, scale, corner, size)
 
+    def from_decoded(pixels):
+        return from_pixels(coloured(pixels))
+
+    def from_any_jpeg(data, shape):
+        return tf.cond(
+            orientation(data) == 1,
+            lambda: from_jpeg(data, shape),
+            lambda: from_decoded(served.decode_jpeg(data)),
+        )
+
     if isinstance(image, Served):
         return served.by_kind(
-            image, from_jpeg, lambda data: from_pixels(grey(served.decode_png(data)))
+            image, from_any_jpeg, lambda data: from_decoded(served.decode_png(data, served.WHITE))
         )
     if isinstance(image, Encoded):
-        return attempt(
-            lambda data, name: from_jpeg(*_checked(data)),
-            lambda *file: from_pixels(grey(_decode_any(*file))),
-            *image,
-        )
+        return _attempt(from_jpeg, from_decoded, image)
     return from_pixels(tf.convert_to_tensor(image))
 
 
-def _checked(data):
+def _attempt(from_jpeg, from_decoded, image):
+    """from_jpeg(data, shape) of an upright JPEG, from_decoded(uint8 (H, W, 3)) of other files.
+
+    image: `Encoded`.
+    """
+    # What is attempted is set up anew for each image: it has to be short.
+    return attempt(
+        lambda data, name, mark: from_jpeg(*_checked(data, mark)),
+        lambda data, name, mark: from_decoded(_decode_any(data, name)),
+        *image,
+        orientation(image.data),
+    )
+
+
+def _checked(data, mark):
     """A JPEG, and its rows and columns; fails if it is none, lies on a side, or is too large."""
-    data = served.require(served.is_jpeg(data), data, ["no JPEG"])  # the decoder would print it
+    data = served.require(is_jpeg(data), data, ["no JPEG"])  # the decoder would print it
+    data = served.require(mark == 1, data, ["turned by its camera"])
     shape = tf.io.extract_jpeg_shape(data)[:2]
-    lying = tf.strings.regex_full_match(tf.strings.substr(data, 0, EXIF_BYTES), LYING)
-    data = served.require(~lying, data, ["turned by its camera"])
     return served.require(served.fits(shape), data, ["too large"]), shape
-
-
-def _grey(image):
-    return tf.image.rgb_to_grayscale(image)
 
 
 def _decode_any(data, name):

@@ -1,8 +1,7 @@
 """Image files that a server is sent, decoded in its graph, where there is no Python.
 
-The pixels are those of `images.decode`, but for two things that need Python: a photograph that
-its camera marks as lying on a side stays as it is stored, and files are JPEG or PNG. What else
-comes, is damaged, or has more than `images.MAX_PIXELS` pixels by its header ends the call with
+The pixels are those of `images.decode`, which decodes JPEG and PNG here; other files need Python.
+What else comes, is damaged, or has more than MAX_PIXELS pixels by its header ends the call with
 tf.errors.InvalidArgumentError, before anything large is decoded.
 """
 
@@ -10,11 +9,12 @@ import typing
 
 import tensorflow as tf
 
-from .images import MAX_PIXELS
+from .orientation import is_jpeg, is_png, orientation, png_chunk, upright
+from .strips import over
 
+WHITE = 255
+MAX_PIXELS = 64_000_000  # up to 12 bytes of each are needed at a time
 EXPECTED = f"expected a whole JPEG or PNG file of at most {MAX_PIXELS:,} pixels"
-JPEG_START = b"\xff\xd8\xff"
-PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 class Served(typing.NamedTuple):
@@ -33,8 +33,7 @@ def by_kind(image, from_jpeg, from_png):
     image: `Served`. data: string (). shape: int32 (2,), rows and columns.
     """
     known = is_jpeg(image.data)
-    is_png = tf.strings.substr(image.data, 0, len(PNG_START)) == PNG_START
-    data = require(known | is_png, image.data, [image.name, EXPECTED])
+    data = require(known | is_png(image.data), image.data, [image.name, EXPECTED])
     shape = tf.cond(
         known, lambda: tf.io.extract_jpeg_shape(data)[:2], lambda: _png_shape(data, image.name)
     )
@@ -43,21 +42,28 @@ def by_kind(image, from_jpeg, from_png):
     return tf.cond(known, lambda: from_jpeg(data, shape), lambda: from_png(data))
 
 
-def is_jpeg(data):
-    """Whether bytes begin as those of a JPEG do."""
-    return tf.strings.substr(data, 0, len(JPEG_START)) == JPEG_START
+def decode(image):
+    """A whole `Served` file, uint8 (H, W, 3), upright; H and W are unknown before it runs."""
+    return by_kind(image, lambda data, _: decode_jpeg(data), lambda data: decode_png(data, WHITE))
 
 
-def decode_png(data, background=255):
-    """A PNG as uint8 (H, W, 3), what is transparent laid over the grey level `background`."""
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
+def decode_jpeg(data):
+    """The bytes of a JPEG as uint8 (H, W, 3), upright."""
+    return upright(tf.io.decode_jpeg(data, channels=3), orientation(data))
 
-    def blended():
-        image = tf.cast(tf.io.decode_png(data, channels=4), tf.int32)
-        alpha = image[..., 3:]
-        blend = image[..., :3] * alpha + background * (255 - alpha)
-        return tf.cast((blend + 127) // 255, tf.uint8)
 
-    return tf.cond(_is_transparent(data), blended, lambda: tf.io.decode_png(data, channels=3))
+@tf.function(
+    input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int32)], autograph=False
+)
+def decode_png(data, background):
+    """Those of a PNG, upright; what is transparent lies over the grey level `background`."""
+    image = tf.cond(
+        _is_transparent(data),
+        lambda: over(tf.io.decode_png(data, channels=4), background),
+        lambda: tf.io.decode_png(data, channels=3),
+    )
+    return upright(image, orientation(data))
 
 
 def require(condition, data, said):
@@ -75,28 +81,11 @@ def fits(shape):
 def _png_shape(data, name):
     # Its first chunk, IHDR, begins with width and height.
     data = require(tf.strings.length(data) >= 33, data, [name, EXPECTED])
-    return tf.reverse(_integers(tf.strings.substr(data, 16, 8)), [0])
+    return tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)[::-1]
 
 
 def _is_transparent(data):
     """Whether a PNG has an alpha channel, or a tRNS chunk before its pixels."""
     colour = tf.io.decode_raw(tf.strings.substr(data, 25, 1), tf.uint8)[0]
-    last = tf.strings.length(data) - 8  # where a chunk may begin; one that is cut off may lead on
-
-    def kind(position):
-        return tf.strings.substr(data, tf.minimum(position, last) + 4, 4)
-
-    def more(position):
-        return (position <= last) & (kind(position) != b"tRNS") & (kind(position) != b"IDAT")
-
-    def after(position):
-        length = _integers(tf.strings.substr(data, position, 4))[0]
-        length = tf.clip_by_value(length, 0, last)
-        return (position + 12 + length,)  # its length, kind and checksum
-
-    (position,) = tf.while_loop(more, after, [tf.constant(8)])
-    return (colour == 4) | (colour == 6) | (kind(position) == b"tRNS")
-
-
-def _integers(data):
-    return tf.io.decode_raw(data, tf.int32, little_endian=False)
+    _, kind = png_chunk(data, [b"tRNS", b"IDAT"])
+    return (colour == 4) | (colour == 6) | (kind == b"tRNS")

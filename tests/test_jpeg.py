@@ -121,7 +121,9 @@ def test_arrays_take_the_same_road():
 
 def test_decode_is_that_of_images():
     files = [FILES[name] for name in ("imagenet", "CMYK", "grey", "png")]
-    files.append(encode(PHOTOGRAPH.resize((40, 30)).quantize(16), "GIF"))
+    small = PHOTOGRAPH.resize((40, 30))
+    files.append(encode(small.quantize(16), "GIF"))
+    files += [encode(small, form) for form in ("BMP", "WEBP", "TIFF")]
     for image, data in zip(in_stream(jpeg.decode, *files), files, strict=True):
         np.testing.assert_array_equal(image, images.decode(data))
 

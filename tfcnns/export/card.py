@@ -9,7 +9,7 @@ from tfcnns.errors import UserError
 from .endpoints import BOXES, BYTES, TENSORS
 
 FOLDER = "assets.extra"  # TensorFlow Serving's own place for files that no graph reads
-_FILES = "bytes of JPEG or PNG files, of any size, not turned as their camera marks them"
+_FILES = "bytes of JPEG or PNG files, of any size, turned as their camera marks them"
 
 
 def write(folder, run, model, endpoints, max_boxes, weights):
@@ -46,7 +46,7 @@ _SAYS = {
     TENSORS: "images (N, H, W, C), pixels as the model takes them, to the model's own outputs",
     BYTES: f"image_bytes (N,), {_FILES}, to scores (N, classes), class_ids (N,), class_names (N,)",
     BOXES: f"image_bytes (N,), {_FILES}, to boxes (N, {{max_boxes}}, 4), edges x0, y0, x1, y1 in "
-    "pixels of the image as stored, classes, class_names and scores (N, {max_boxes}), best first, "
+    "pixels of the upright image, classes, class_names and scores (N, {max_boxes}), best first, "
     "and count (N,); beyond an image's count: zeros, class -1",
 }
 

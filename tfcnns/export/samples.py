@@ -9,7 +9,7 @@ from tfcnns import answers
 from tfcnns.detection import detect
 from tfcnns.errors import UserError
 from tfcnns.pipelines import images, jpeg
-from tfcnns.pipelines.served import JPEG_START
+from tfcnns.pipelines.orientation import JPEG_START, PNG_START
 from tfcnns.pipelines.source import Encoded
 
 from .endpoints import BOXES, BYTES, IMAGE_BYTES, IMAGES, TENSORS
@@ -40,7 +40,13 @@ def test_files(run):
 
 
 def _file(image):
-    return image.data.numpy() if isinstance(image, Encoded) else tf.io.encode_png(image).numpy()
+    """The bytes of an image's own file or, where the export reads no such files, of a PNG."""
+    if isinstance(image, Encoded):
+        data = image.data.numpy()
+        if data.startswith((JPEG_START, PNG_START)):
+            return data
+        image = images.decode(data, image.name.numpy())
+    return tf.io.encode_png(image).numpy()
 
 
 def inputs(run, model, names):
