@@ -1,5 +1,10 @@
 """The launcher: its words and exit codes, with workers that are quick to fail."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from tfcnns import launch
@@ -28,3 +33,18 @@ def test_addresses_differ():
     addresses = launch.free_addresses(20)
     assert len(set(addresses)) == 20
     assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1.0, 3.0])
+def test_ctrl_c_before_the_workers_train_is_quiet(tmp_path, seconds):
+    command = [sys.executable, "-m", "tfcnns.launch", "--workers=2", "--"]
+    command += ["--recipe=nin_digits", f"--out={tmp_path}/run", "--epochs=1000"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert error == ""
+    assert "Traceback" not in said
