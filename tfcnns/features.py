@@ -97,7 +97,6 @@ def check_out(path, inputs):
         raise UserError(f"--out={path}: there is no directory {path.parent}")
     if path.is_dir():
         raise UserError(f"--out={path} is a directory, expected a file")
-    check_can_write(path.parent)
     check_can_write(path)
     check_no_input([path], inputs)
     if path.exists() and not _is_ours(path):

@@ -98,13 +98,19 @@ def check_can_write(path, flag="--out"):
         for name in path.relative_to(above).parts:
             if len(os.fsencode(name)) > longest:
                 raise UserError(f"{flag}={path}: a name has at most {longest} bytes")
-        needed = os.W_OK | (os.X_OK if above.is_dir() else 0)
-        if not os.access(above, needed, effective_ids=os.access in os.supports_effective_ids):
-            read_only = os.statvfs(above).f_flag & os.ST_RDONLY
-            why = "Read-only file system" if read_only else "Permission denied"
-            raise UserError(f"{flag}={path} can't be written to: {above}: {why}")
+        # A file is replaced, which takes its folder, and left alone if it is protected.
+        for needed in [above] if above.is_dir() else [above, above.parent]:
+            _check_access(needed, f"{flag}={path} can't be written to")
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise UserError(f"{flag}={path} can't be written to: {error.strerror}") from error
+
+
+def _check_access(path, said):
+    needed = os.W_OK | (os.X_OK if path.is_dir() else 0)
+    if not os.access(path, needed, effective_ids=os.access in os.supports_effective_ids):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        why = "Read-only file system" if read_only else "Permission denied"
+        raise UserError(f"{said}: {path}: {why}")
 
 
 def check_no_input(outputs, inputs, flag="--out"):
