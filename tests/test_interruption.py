@@ -7,6 +7,8 @@ import sys
 import time
 
 import pytest
+from PIL import Image
+from small_recipes import untrained_run
 
 # A script that says when it has come to where it is to be interrupted.
 SCRIPT = """
@@ -91,16 +93,12 @@ def test_importing_the_package_leaves_the_signal_alone():
 def test_real_scripts_while_they_import_load_and_work(tmp_path, script, seconds):
     flags = [f"--out={tmp_path}/run", "--recipe=nin_digits", "--epochs=1000"]
     if script == "predict":
-        from small_recipes import untrained_run
-
-        run = untrained_run(tmp_path / "run", "nin_digits")
-        photo = tmp_path / "photo.png"
-        from PIL import Image
-
-        Image.new("L", (30, 30)).save(photo)
-        flags = [f"--run={run.path}", *[str(photo)] * 100_000]
+        untrained_run(tmp_path / "run", "nin_digits")
+        Image.new("L", (30, 30)).save(tmp_path / "x.png")
+        flags = [f"--run={tmp_path}/run", *["x.png"] * 50_000]
     command = [sys.executable, "-m", f"tfcnns.{script}", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
