@@ -1,5 +1,7 @@
 """Pooling that keeps partial windows at the right and bottom edges, as the papers' code does."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -32,12 +34,16 @@ class _CeilPooling2D(keras.layers.Layer):
         self.data_format = resolve_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         x = to_channels_last(inputs, self.data_format)
-        return from_channels_last(on_any_batch(self._pooled, x), self.data_format)
+        pooled = functools.partial(self._pooled, training=training)
+        return from_channels_last(on_any_batch(pooled, x), self.data_format)
 
-    def _fit(self, x, value):
-        """Returns x, with `value` after its last pixels if needed, and the padding to pool with."""
+    def _fit(self, x, lengthened):
+        """x, `lengthened(x, pads)` after its last pixels if needed, and the padding to pool with.
+
+        lengthened: a function of maps and of the pixels to add along height and width.
+        """
         axes = list(zip(ops.shape(x)[1:3], self._pool, self._steps, strict=True))
         pads = [_missing(*axis) for axis in axes]
         if all(isinstance(pad, int) for pad in pads):
@@ -46,8 +52,7 @@ class _CeilPooling2D(keras.layers.Layer):
             # "same" pads on both sides, but a single pixel after the last one.
             if max(pads) == 1 and pads == [_same_pad(*axis) for axis in axes]:
                 return x, "same"
-        pads = ((0, 0), (0, pads[0]), (0, pads[1]), (0, 0))
-        return ops.pad(x, pads, constant_values=value), "valid"
+        return lengthened(x, pads), "valid"
 
     def compute_output_shape(self, input_shape):
         n, *sizes, channels = shape_to_channels_last(input_shape, self.data_format)
@@ -100,9 +105,10 @@ class CeilMaxPooling2D(_CeilPooling2D):
     maxout and Network in Network's models pool through the former.
     """
 
-    def _pooled(self, x):
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        x, padding = self._fit(x, -np.inf if "float" in dtype else np.iinfo(dtype).min)
+    def _pooled(self, x, training):
+        # The same maxima. Repeating pixels is slower where there are gradients, but quantized
+        # activities, of LiteRT, have no scale that reaches to minus infinity.
+        x, padding = self._fit(x, _with_lowest if training else _with_edges)
         return ops.max_pool(x, self._pool, self._steps, padding, data_format="channels_last")
 
 
@@ -140,9 +146,9 @@ class CeilAveragePooling2D(_CeilPooling2D):
     Network's Caffe model for CIFAR-10 has it as pool2.
     """
 
-    def _pooled(self, x):
+    def _pooled(self, x, training):
         x = ops.cast(x, "float64" if self.compute_dtype == "float64" else "float32")
-        padded, padding = self._fit(x, 0)
+        padded, padding = self._fit(x, _padded)
         y = ops.average_pool(padded, self._pool, self._steps, padding, data_format="channels_last")
         if padded is not x:
             # Zeros added nothing to the sums, but were counted.
@@ -152,6 +158,25 @@ class CeilAveragePooling2D(_CeilPooling2D):
                 factor = pool / ops.cast(ops.minimum(pool, size - starts), y.dtype)
                 y = y * ops.reshape(factor, (-1, 1, 1) if axis == 1 else (-1, 1))
         return ops.cast(y, self.compute_dtype)
+
+
+def _padded(x, pads, value=0):
+    return ops.pad(x, ((0, 0), (0, pads[0]), (0, pads[1]), (0, 0)), constant_values=value)
+
+
+def _with_lowest(x, pads):
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return _padded(x, pads, -np.inf if "float" in dtype else np.iinfo(dtype).min)
+
+
+def _with_edges(x, pads):
+    """The last row and column repeated: a window that reaches beyond them holds them too."""
+    for axis, pad in enumerate(pads, start=1):
+        last = x[:, -1:] if axis == 1 else x[:, :, -1:]
+        repeats = [1, 1, 1, 1]
+        repeats[axis] = pad
+        x = ops.concatenate([x, ops.tile(last, repeats)], axis=axis)
+    return x
 
 
 def _missing(size, pool, step):

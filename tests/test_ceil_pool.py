@@ -151,3 +151,29 @@ def test_integers_stay_what_they_are(dtype):
         for j in range(3):
             window = x[:, 3 * i : 3 * i + 4, 3 * j : 3 * j + 4]
             np.testing.assert_array_equal(y[:, i, j], window.max((1, 2)))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_maxima_and_gradients_are_those_of_training(known):
+    """Two ways to fill partial windows, one for each mode, in one of which nothing is infinite."""
+    x = np.random.default_rng(0).normal(size=(2, 9, 7, 3)).astype("float32") - 5
+    layer = CeilMaxPooling2D(3, 3)  # pads none and two
+    signature = [tf.TensorSpec(x.shape if known else (None, None, None, 3))]
+
+    def both(x, training):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+            loss = tf.reduce_sum(y**2)
+        return y, tape.gradient(loss, x)
+
+    found = []
+    for training in (True, False):
+        traced = tf.function(lambda x, t=training: both(x, t), input_signature=signature)
+        traced = traced.get_concrete_function()
+        constants = [n.attr["value"].tensor for n in traced.graph.as_graph_def().node]
+        infinite = any(np.isinf(c.float_val).any() for c in constants)
+        assert infinite == training
+        found.append(traced(tf.constant(x)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -55,7 +55,8 @@ def load_elsewhere(kind, path, inputs):
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.strip()]
             raise Refused(
-                f"{kind} can't be used without this package: {said[-1] if said else 'it died'}"
+                f"{kind} can't be used, says its own library: "
+                f"{said[-1] if said else 'nothing, the process died'}"
             )
         result = json.loads((folder / "result.json").read_text())
         found = {
