@@ -2,7 +2,7 @@
 
 import keras
 
-from tfcnns.layers.hyperparameters import whole
+from tfcnns.layers.hyperparameters import plain, whole, wholes
 
 
 def image_input(input_shape, preprocessing, images=True):
@@ -16,12 +16,15 @@ def image_input(input_shape, preprocessing, images=True):
 
     Raises: ValueError for another shape, and for what is no sequence of layers.
     """
-    sides = list(input_shape) if isinstance(input_shape, (tuple, list)) else []
     try:
-        unknown = (True, True, False) if images else (False,) * len(sides)
-        sides = zip(sides, unknown, strict=True)
-        shape = tuple(whole("input_shape", side, optional=none) for side, none in sides)
-    except ValueError as error:
+        if images:
+            height, width, channels = plain(input_shape)
+            whole("input_shape", height, optional=True)
+            whole("input_shape", width, optional=True)
+            shape = (height, width, whole("input_shape", channels))
+        else:
+            shape = wholes("input_shape", input_shape)
+    except (TypeError, ValueError) as error:
         expected = "(height, width, channels)" if images else "a shape"
         raise ValueError(
             f"`input_shape` must be {expected} of positive integers. "
