@@ -76,7 +76,7 @@ def trained(split):
     classes = random.randint(0, 3, 7)
     losses = {
         "boxes": (BoxLoss(reduction=WEIGHTS), windows),
-        "mined": (MinedCrossentropy(2, 2), labels),
+        "mined": (MinedCrossentropy(2, 2, "random", seed=3), labels),
         "ignoring": (
             keras.losses.SparseCategoricalCrossentropy(ignore_class=0, reduction=WEIGHTS),
             classes[:, None],

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from tfcnns.layers.draws import SampleSeeds
+
 from .targets import IGNORED
 
 CHOICES = ("hardest", "random")
@@ -20,7 +22,8 @@ def select_negatives(labels, losses, background, count, choose="hardest", seed=N
         background: the label.
         count: how many for each image, at most.
         choose: "hardest", those with the largest loss, of equal ones the first; or "random".
-        seed: for "random": an integer, or a keras.random.SeedGenerator.
+        seed: for "random": an integer, or a keras.random.SeedGenerator. With `SampleSeeds` an
+            image's choice follows from its place in the global batch.
 
     Returns: (N, h, w) bool.
     """
@@ -28,7 +31,10 @@ def select_negatives(labels, losses, background, count, choose="hardest", seed=N
     places = shape[1] * shape[2]
     background = ops.reshape(labels == background, (-1, places))
     if choose == "random":
-        worth = keras.random.uniform(ops.shape(background), seed=seed)
+        if isinstance(seed, SampleSeeds):
+            worth = seed.uniform(shape[0], places)
+        else:
+            worth = keras.random.uniform(ops.shape(background), seed=seed)
     else:
         worth = ops.nan_to_num(ops.reshape(losses, (-1, places)))
     worth = ops.where(background, worth, -1.0)  # neither losses nor draws are negative
@@ -54,7 +60,7 @@ class MinedCrossentropy(keras.losses.Loss):
             are left out.
         negatives: how many windows of background each image has at most.
         choose: "hardest" or "random", as in `select_negatives`.
-        seed: for "random".
+        seed: for "random". Replicas and passes choose what one device would.
         **kwargs: name, reduction and whatever else keras.losses.Loss takes.
 
     y_true: (N, h, w) int. y_pred: (N, h, w, classes) probabilities.
@@ -73,7 +79,7 @@ class MinedCrossentropy(keras.losses.Loss):
         self.negatives = negatives
         self.choose = choose
         self.seed = seed
-        self._seed_generator = keras.random.SeedGenerator(seed)
+        self._seed_generator = SampleSeeds(seed) if choose == "random" else None
 
     def call(self, y_true, y_pred):
         losses = crossentropies(y_true, y_pred)

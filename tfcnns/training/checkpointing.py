@@ -42,7 +42,8 @@ class Checkpointing(keras.callbacks.Callback):
         every_minutes: likewise by the clock.
         checkpoint: path of the one to go on from, or None. Its model and optimiser must be
             restored already; the metrics of the epoch it stands in are restored here, as
-            Keras resets them when that epoch begins.
+            Keras resets them when that epoch begins, and so are the seeds of losses, which may
+            have been asked meanwhile.
         crew: the `Crew` that trains.
     """
 
@@ -87,7 +88,7 @@ class Checkpointing(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         if self._offset:
-            checkpoints.restore(self._checkpoint, self.model, only=("metrics",))
+            checkpoints.restore(self._checkpoint, self.model, only=("metrics", "seeds"))
         self.epoch_step = self._offset
 
     def on_train_batch_end(self, batch, logs=None):

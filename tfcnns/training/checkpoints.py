@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 
+import keras
 import tensorflow as tf
 
 from tfcnns.errors import UserError
@@ -106,7 +107,7 @@ def read_state(checkpoint):
     return json.loads((checkpoint / "state.json").read_text())
 
 
-def restore(checkpoint, model, only=("model", "optimizer")):
+def restore(checkpoint, model, only=("model", "optimizer", "seeds")):
     """Gives the named parts of a built, compiled model the values of a checkpoint.
 
     Raises:
@@ -114,11 +115,11 @@ def restore(checkpoint, model, only=("model", "optimizer")):
     """
     parts = {name: part for name, part in _parts(model).items() if name in only}
     for name, part in parts.items():
-        saved = read_state(checkpoint)["shapes"].get(name)
+        saved = read_state(checkpoint)["shapes"].get(name, [])
         shapes = [list(v.shape) for v in part]
         if saved != shapes:
             raise UserError(
-                f"{checkpoint} doesn't fit: its {name} has {len(saved or [])} variables, "
+                f"{checkpoint} doesn't fit: its {name} has {len(saved)} variables, "
                 f"the recipe's has {len(shapes)}, or their shapes differ"
             )
     status = tf.train.Checkpoint(**parts).read(str(checkpoint / "tensors"))
@@ -138,7 +139,16 @@ def _parts(model):
         "model": [v.value for v in model.variables],
         "optimizer": [v.value for v in model.optimizer.variables],
         "metrics": [v.value for v in model.metrics_variables],
+        "seeds": [generator.state.value for generator in _seeds(model)],
     }
+
+
+def _seeds(model):
+    """The random generators of losses and metrics, which are in none of Keras' own lists."""
+    compiled = [*keras.tree.flatten(getattr(model, "loss", None)), *model.metrics]
+    attributes = [value for one in compiled for value in getattr(one, "__dict__", {}).values()]
+    generators = [a for a in attributes if isinstance(a, keras.random.SeedGenerator)]
+    return list(dict.fromkeys(generators))  # of a loss of several outputs, one
 
 
 def _all(folder):

@@ -11,6 +11,7 @@ from tfcnns.layers import MissingDevice
 from tfcnns.runs import build_saved
 from tfcnns.training import checkpoints
 from tfcnns.training.accumulation import accumulate
+from tfcnns.training.changed import changed
 from tfcnns.training.checkpointing import Checkpointing, Stopped
 from tfcnns.training.compiling import compiled_segments, set_step
 from tfcnns.training.crew import Crew
@@ -175,7 +176,10 @@ def train(
     unlisten = saver.listen()
     try:
         with compiled_segments(parts.xla):
-            fit_from(saver.epoch, saver.epoch_step)
+            # Each fit would end by giving the weights their averages, if the optimiser has some.
+            with changed(model.optimizer, finalize_variable_values=lambda _: None):
+                fit_from(saver.epoch, saver.epoch_step)
+            model.optimizer.finalize_variable_values(model.trainable_variables)
     except Stopped:
         crew.watch.stop()
         _save_weights(run, model)
