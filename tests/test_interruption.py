@@ -70,11 +70,14 @@ def test_a_process_started_to_ignore_it_does():
     assert (done.returncode, done.stdout, done.stderr) == (0, b"here\n", b"")
 
 
-def test_a_script_is_quiet_before_it_has_imported_what_it_needs():
+@pytest.mark.parametrize(
+    ("first", "original"),
+    [("-m", ["python", "-m", "tfcnns.train"]), ("/opt/bin/tfcnns-train", ["python", "..."])],
+)
+def test_a_script_is_quiet_before_it_has_imported_what_it_needs(first, original):
     text = (
         "import os, signal, sys\n"
-        "sys.argv[0] = '-m'\n"  # as it stands while Python imports a script's package
-        "sys.orig_argv[1:] = ['-m', 'tfcnns.train']\n"
+        f"sys.argv[0], sys.orig_argv = {first!r}, {original!r}\n"  # as it is while that is imported
         "import tfcnns\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
     )

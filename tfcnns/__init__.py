@@ -9,7 +9,10 @@ import sys
 
 __version__ = "0.1.0"
 
-if sys.argv[:1] == ["-m"] and any(word.startswith("tfcnns.") for word in sys.orig_argv):
+_by_name = sys.argv[:1] == ["-m"] and any(w.startswith("tfcnns.") for w in sys.orig_argv)
+_by_command = sys.argv and sys.argv[0].rpartition("/")[2].startswith("tfcnns-")
+
+if _by_name or _by_command:
     # A script of this package starts, and hasn't yet imported what it needs.
     from tfcnns import interruption
 

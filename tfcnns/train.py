@@ -173,7 +173,7 @@ def _check_kept(config):
 def _check_same(run):
     """Raises UserError if the command line asks for another run than the one that is there."""
     asked = {"recipe": pathlib.Path(FLAGS.recipe).stem, **_config(run.recipe)}
-    there = {"recipe": run.name, **run.config}
+    there = {"recipe": run.name, **paths.absolute(run.config)}
     for name, value in asked.items():
         if name != "epochs" and there.get(name) != value:
             raise UserError(
@@ -183,7 +183,7 @@ def _check_same(run):
 
 def _config(recipe):
     """The recipe's config with what the command line changes in it."""
-    own = recipe.config()
+    own = paths.absolute(recipe.config())
     config = cli.with_data_flags(settings.with_values(own, _given()), FLAGS)
     config = settings.with_class_names(paths.absolute(config), own)
     return settings.with_scaled_rate(config, own) if FLAGS.scale_learning_rate else config
