@@ -10,6 +10,7 @@ tenth, on the left, test. So adding a file moves no other, and no image seen in 
 ever tested on after more have come.
 """
 
+import collections
 import hashlib
 import os
 
@@ -17,11 +18,11 @@ import tensorflow as tf
 
 from tfcnns.errors import UserError
 
+from .image_files import ENDINGS, images_in, printable, told, warn
 from .imagenet_classes import readable
 from .source import Encoded, Source, on_cpu
 from .splits import choose
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 PARTS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
@@ -29,8 +30,9 @@ def open_folder(path, split):
     """The images below `path` as a source of `Encoded` files, ordered by class and name.
 
     Classes are the subfolders by name, for all splits alike; identifiers of ImageNet's
-    classes become their names. Files with other endings than `ENDINGS`, and hidden ones,
-    are left out.
+    classes become their names. Only images, by `ENDINGS`, that lie in a class's folder itself
+    are read. The log says once what else there is, and which classes have no image; hidden files
+    are passed over.
 
     Raises: UserError, naming the folder, if it holds no such images.
     """
@@ -43,25 +45,36 @@ def open_folder(path, split):
     else:
         names, _ = choose(split, ["train", "validation", "test"], path)
         roots, classes, kinds = [path], _subfolders(path), set(names)
-    files, labels = [], []
+    files, labels, left_out, without = [], [], collections.Counter(), []
     for root in roots:
         for name in _subfolders(root):
+            folder = os.path.join(root, name)
             if name not in classes:
-                raise UserError(f"{os.path.join(root, name)} is none of the {len(classes)} classes")
-            found = [f for f in _images(os.path.join(root, name)) if _kind(f"{name}/{f}") in kinds]
-            files += [os.path.join(root, name, file) for file in found]
+                raise UserError(f"{printable(folder)} is none of the {len(classes)} classes")
+            images, others = _images(folder)
+            left_out += others
+            if not images:
+                without.append(f"{printable(name)} ({told(others) or 'empty'})")
+            found = [f for f in images if _kind(f"{name}/{os.path.basename(f)}") in kinds]
+            files += found
             labels += [classes.index(name)] * len(found)
+    where = printable(path)
+    said = [f"left out {told(left_out)}"] if left_out else []
+    if without:
+        said.append(f"no images of {len(without)} of {len(classes)} classes: {', '.join(without)}")
     if not files:
         raise UserError(
-            f"{path} has no {split} images; expected subfolders, one per class, with files "
-            f"that end in {', '.join(ENDINGS)}"
+            f"{where} has no {split} images; expected subfolders, one per class, with files "
+            f"that end in {', '.join(ENDINGS)}" + "".join(f"; {one}" for one in said)
         )
-    paths, numbers = on_cpu(files), on_cpu(labels, tf.int64)
+    if said:
+        warn(f"{where}: {'; '.join(said)}")
+    paths, numbers = on_cpu([os.fsencode(file) for file in files]), on_cpu(labels, tf.int64)
 
     def example(index):
         return Encoded(tf.io.read_file(paths[index]), paths[index]), numbers[index]
 
-    return Source(example, len(files), readable(classes))
+    return Source(example, len(files), readable(map(printable, classes)))
 
 
 def _kind(name):
@@ -75,10 +88,11 @@ def _subfolders(path):
         with os.scandir(path) as entries:
             return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
     except OSError as error:
-        raise UserError(f"can't read folder {path}: {error.strerror}") from error
+        raise UserError(f"can't read folder {printable(path)}: {error.strerror}") from error
 
 
-def _images(path):
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    return sorted(name for name in names if name.lower().endswith(ENDINGS))
+def _images(folder):
+    try:
+        return images_in(folder)
+    except OSError as error:
+        raise UserError(f"can't read folder {printable(folder)}: {error.strerror}") from error

@@ -10,8 +10,10 @@ ENDINGS = (
     *(".bmp", ".webp", ".tif", ".tiff"),
 )
 
+PLURAL = ("folder", "folder link", "broken link", "special file")  # in words that need an s
 
-def images_in(folder, deep=False):
+
+def images_in(folder, deep=False, but=None):
     """Paths of the images in a folder, in order of names, and how many of what else it holds.
 
     Hidden files and folders are passed over without a word.
@@ -19,6 +21,7 @@ def images_in(folder, deep=False):
     Args:
         folder: its path.
         deep: whether images in its subfolders count too; links to folders aren't followed.
+        but: the path of a subfolder that is passed over, or None.
 
     Returns: a list of str; a `collections.Counter` of reasons in words.
     Raises: OSError.
@@ -27,10 +30,10 @@ def images_in(folder, deep=False):
     with os.scandir(folder) as entries:
         entries = sorted(entries, key=lambda entry: entry.name)
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or (but and os.path.abspath(entry) == os.path.abspath(but)):
             continue
         if deep and entry.is_dir(follow_symlinks=False):
-            more, others = images_in(entry.path, deep)
+            more, others = images_in(entry.path, deep, but)
             files += more
             left_out += others
             continue
@@ -46,17 +49,21 @@ def _reason(entry):
     """Why an entry of a folder isn't an image; None if it is one."""
     ending = os.path.splitext(entry.name)[1].lower()
     if entry.is_dir():
-        return "link to a folder" if entry.is_symlink() else "folder"
+        return "folder link" if entry.is_symlink() else "folder"
     if ending not in ENDINGS:
-        return printable(ending) or "file without an ending"
+        return printable(ending) or "of no ending"
     if not entry.is_file():
         return "broken link" if entry.is_symlink() else "special file"
     return None
 
 
 def told(left_out):
-    """What was left out in words: "3 .avif, 1 broken link"; the most first."""
-    return ", ".join(f"{count:,} {reason}" for reason, count in left_out.most_common())
+    """What was left out in words: "3 .avif, 2 broken links"; the most first."""
+    found = left_out.most_common()
+    kinds = [
+        f"{count:,} {reason}{'s' * (count > 1 and reason in PLURAL)}" for reason, count in found
+    ]
+    return ", ".join(kinds)
 
 
 @functools.cache  # train and validation images lie in the same folder: a line for both

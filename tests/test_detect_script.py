@@ -64,6 +64,24 @@ def test_each_stage_goes_on_from_the_one_before(stages):
     assert 0 < np.abs(moved).max() < 0.1
 
 
+def test_what_a_folder_holds(tmp_path, capsys):
+    """Images by their endings, in order of names; the rest is counted."""
+    inside = tmp_path / "b"
+    inside.mkdir()
+    for name in ("a.jfif", "b/x.WEBP", "b/y.tif", "b.jpe", "c.avif", "d.avif", "e.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".c.png").touch()
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.png").touch()
+    files = detect.image_files([str(tmp_path), "z.png"], tmp_path / "found")
+    names = [str(file.relative_to(tmp_path)) for file in files[:-1]]
+    assert names == ["a.jfif", "b/x.WEBP", "b/y.tif", "b.jpe"]
+    assert str(files[-1]) == "z.png"
+    said = f"{tmp_path}: left out 2 .avif, 1 .txt, 1 broken link\n"
+    assert capsys.readouterr().err == said
+
+
 def test_a_folder_becomes_pictures_and_results(stages, pictures, tmp_path, capsys):
     out = tmp_path / "found"
     assert call(detect, f"--run={stages / 'detector'}", f"--out={out}", pictures) == 0

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -99,13 +100,59 @@ def test_identifiers_of_imagenet_become_names(tmp_path):
     assert source.class_names == ("tench", "toilet tissue")
 
 
-def test_other_files_are_left_out(animals):
-    for name in ("notes.txt", ".hidden.jpg", "movie.mp4"):
-        (animals / "cat" / name).write_bytes(b"x")
+def test_what_is_left_out_is_told_once(animals, caplog):
+    cat = animals / "cat"
+    for name in ("notes.txt", ".hidden.jpg", "1.avif", "2.AVIF", "README"):
+        (cat / name).write_bytes(b"x")
+    (cat / "d.jpg").mkdir()
+    (cat / "gone.jpg").symlink_to(cat / "nowhere.jpg")
+    (cat / "linked.jpg").symlink_to(cat / "1.jpg")
     (animals / ".thumbnails").mkdir()
     (animals / "readme.md").write_text("x")
-    found = [names(open_dataset(f"folder:{animals}", s)) for s in ("train+validation", "test")]
-    assert sum(map(len, found)) == 100
+    (animals / "emu").mkdir()
+    (animals / "fox" / "2020").mkdir(parents=True)
+    (animals / "gnu").mkdir()
+    (animals / "gnu" / "1.heic").write_bytes(b"x")
+    sources = [open_dataset(f"folder:{animals}", s) for s in ("train+validation", "test")]
+    found = [name for source in sources for name in names(source)]
+    assert len(found) == 101  # with the link
+    assert "cat/linked.jpg" in found
+    assert sources[0].class_names == ("cat", "dog", "emu", "fox", "gnu")
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        f"{animals}: left out 2 .avif, 2 folders, 1 of no ending, 1 broken link, 1 .txt, "
+        "1 .heic; no images of 3 of 5 classes: emu (empty), fox (1 folder), gnu (1 .heic)"
+    )
+
+
+def test_every_ending_is_read(tmp_path):
+    forms = {"jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "png": "PNG"}
+    forms |= {"gif": "GIF", "bmp": "BMP", "webp": "WEBP", "tif": "TIFF", "tiff": "TIFF"}
+    (tmp_path / "test" / "cat").mkdir(parents=True)
+    write(tmp_path / "train", cat=1)
+    for ending, form in forms.items():
+        (tmp_path / "test" / "cat" / f"a.{ending}").write_bytes(picture(200, form))
+    source = open_dataset(f"folder:{tmp_path}", "test")
+    images = list(source.dataset().map(lambda image, _: jpeg.decode(image)).as_numpy_iterator())
+    assert len(images) == len(forms)
+    for image in images:  # one grey, which no codec changes by more than a level
+        assert image.shape == (10, 12, 3)
+        assert np.abs(image.astype(int) - 200).max() <= 1
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/train/caf\xe9"
+    os.makedirs(folder)
+    with open(folder + b"/\xff.png", "wb") as file:
+        file.write(picture(7, "PNG"))
+    with open(folder + b"/\xfe.png", "wb") as file:
+        file.write(b"no image")
+    source = open_dataset(f"folder:{tmp_path}", "train+validation")
+    assert source.class_names == ("caf\\xe9",)
+    stream = source.dataset().map(lambda image, _: jpeg.decode(image)).as_numpy_iterator()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\\xfe.png isn't a readable image"):
+        next(stream)
+    assert (next(stream) == 7).all()
 
 
 def test_folders_that_will_not_do(tmp_path):
@@ -115,6 +162,12 @@ def test_folders_that_will_not_do(tmp_path):
         open_dataset(f"folder:{tmp_path}", "train")
     with pytest.raises(UserError, match=r"can't read folder .*/nowhere: No such file"):
         open_dataset(f"folder:{tmp_path}/nowhere", "train")
+    (tmp_path / "day" / "cat").mkdir(parents=True)
+    said = (
+        r"has no train images; .*; left out 1 folder; no images in 1 class folders: day \(1 folder"
+    )
+    with pytest.raises(UserError, match=said):
+        open_dataset(f"folder:{tmp_path}", "train")
     write(tmp_path / "train", cat=3)
     with pytest.raises(UserError, match=f"{tmp_path} has no test images; it has train"):
         open_dataset(f"folder:{tmp_path}", "test")

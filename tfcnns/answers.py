@@ -1,5 +1,7 @@
 """What a run's model says about images: what `predict` prints, and what its export must serve."""
 
+import os
+
 import numpy as np
 
 from tfcnns.errors import UserError
@@ -71,7 +73,9 @@ def _views(view, contents, names):
 
     from tfcnns.pipelines.source import Encoded
 
-    files = tf.data.Dataset.from_tensor_slices((list(contents), list(map(str, names))))
+    files = tf.data.Dataset.from_tensor_slices(
+        (list(contents), [os.fsencode(name) for name in names])
+    )
     return files.map(lambda data, name: view(Encoded(data, name))).as_numpy_iterator()
 
 

@@ -2,15 +2,18 @@
 
 import json
 import pathlib
+import sys
 
 from absl import flags
 
 from tfcnns import answers, cli, runs
 from tfcnns.errors import UserError
 from tfcnns.files import check_can_write, check_no_input, sweep, write_whole
+from tfcnns.pipelines.image_files import ENDINGS, images_in, printable, told
 
 USAGE = """\
-Finds objects in image files (JPEG, PNG, GIF, BMP), or in all those of a folder.
+Finds objects in image files (JPEG, PNG, GIF, BMP, WebP, TIFF), or in all those of a folder; what
+else lies there is counted by its kind.
 
   python -m tfcnns.detect --run=runs/detector --out=found photo.png folder
 
@@ -35,7 +38,6 @@ flags.DEFINE_enum(
 flags.DEFINE_enum("weights", "final", ["final", "best", "last"], "which weights", **_own)
 
 LISTS = ("detections.json", "images.json")  # beside the pictures
-ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
 def main(paths):
@@ -130,13 +132,19 @@ def image_files(paths, out):
     """
     files = []
     for path in map(pathlib.Path, paths):
-        inside = sorted(path.rglob("*")) if path.is_dir() else []
-        if path != out:
-            inside = [file for file in inside if out not in file.parents]
-        inside = [file for file in inside if file.suffix.lower() in ENDINGS and file.is_file()]
-        if path.is_dir() and not inside:
-            raise UserError(f"{path} holds no images ({', '.join(ENDINGS)})")
-        files += inside if path.is_dir() else [path]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            inside, left_out = images_in(path, deep=True, but=path != out and out)
+        except OSError as error:
+            raise UserError(f"can't read folder {error.filename}: {error.strerror}") from error
+        if not inside:
+            found = f"; it holds {told(left_out)}" if left_out else ""
+            raise UserError(f"{path} holds no images ({', '.join(ENDINGS)}){found}")
+        if left_out:
+            print(f"{printable(path)}: left out {told(left_out)}", file=sys.stderr)
+        files += map(pathlib.Path, inside)
     if not files:
         raise UserError("no image files or folders were given; see --help")
     return files

@@ -13,8 +13,8 @@ from tfcnns.mistakes import tried
 from tfcnns.nearest import nearest
 
 USAGE = """\
-Writes the outputs of one layer for image files (JPEG, PNG, GIF, BMP) to an .npz file with
-`features` (n, ...) float32 and `files` (n,): what a classifier of your own can start from.
+Writes the outputs of one layer for image files (JPEG, PNG, GIF, BMP, WebP, TIFF) to an .npz file
+with `features` (n, ...) float32 and `files` (n,): what a classifier of your own can start from.
 
   python -m tfcnns.features --run=runs/digits --layer=gap photo.png --out=features.npz
   python -m tfcnns.features --weights=net_weight_1 --layer=fc8 photos/*.jpg --out=features.npz

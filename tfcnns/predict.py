@@ -10,7 +10,7 @@ from tfcnns.errors import UserError
 from tfcnns.mistakes import tried
 
 USAGE = """\
-Classifies image files (JPEG, PNG, GIF, BMP; any size, grey, colour or with alpha).
+Classifies image files (JPEG, PNG, GIF, BMP, WebP, TIFF; any size, grey, colour or with alpha).
 
   python -m tfcnns.predict --run=runs/digits photo.png scan.jpg
 
