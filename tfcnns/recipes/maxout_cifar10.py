@@ -56,6 +56,7 @@ def config():
         "download": False,
         "split": "train",  # what stage 1 is trained on
         "limit": None,  # use only so many training images
+        "resize": False,  # whether images of other sizes are scaled and cut to input_shape
         "input_shape": (32, 32, 3),
         "width": 1.0,  # of every layer, for quick tries
         "class_names": nin_cifar10.CLASS_NAMES,

@@ -31,6 +31,7 @@ from tfcnns.layers import GlobalContrastNormalization, ZCAWhitening
 from tfcnns.pipelines import jpeg
 from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.datasets import open_dataset
+from tfcnns.pipelines.sized import sized
 from tfcnns.training.dead_units import WarnOfDeadUnits
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
@@ -68,6 +69,7 @@ def config():
         "download": False,
         "split": "train+validation",  # what is trained on
         "limit": None,  # use only so many training images
+        "resize": False,  # whether images of other sizes are scaled and cut to input_shape
         "input_shape": (32, 32, 3),
         "width": 1.0,  # of every layer, for quick tries
         "class_names": CLASS_NAMES,
@@ -135,20 +137,15 @@ def source(config, split, size=None):
         size=size or config["input_shape"][0],
         channels=config["input_shape"][2],
     )
-    _check(images, config)
-    if train and config["limit"]:
-        return images.part(range(min(config["limit"], len(images))))
-    return images
-
-
-def _check(images, config):
-    """That the images are those of the net: its classes and, unless it crops them, its size."""
     classes = config.get("classes", len(config["class_names"]))
     if images.classes > classes:
         raise UserError(f"data={config['data']} has {images.classes} classes, the net {classes}")
-    shape = getattr(images.dataset().element_spec[0], "shape", "any size")
-    if "short_side" not in config and shape != config["input_shape"]:
-        raise UserError(f"data={config['data']} has images of {shape}, not {config['input_shape']}")
+    if "short_side" not in config:  # or the net crops them
+        resize, where = config.get("resize", False), f"data={config['data']}"
+        images = sized(images, config["input_shape"], resize, where)
+    if train and config["limit"]:
+        return images.part(range(min(config["limit"], len(images))))
+    return images
 
 
 def preprocessing(config):
