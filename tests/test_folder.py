@@ -163,9 +163,7 @@ def test_folders_that_will_not_do(tmp_path):
     with pytest.raises(UserError, match=r"can't read folder .*/nowhere: No such file"):
         open_dataset(f"folder:{tmp_path}/nowhere", "train")
     (tmp_path / "day" / "cat").mkdir(parents=True)
-    said = (
-        r"has no train images; .*; left out 1 folder; no images in 1 class folders: day \(1 folder"
-    )
+    said = r"has no train images; .*; left out 1 folder; no images of 1 of 1 classes: day \(1 fold"
     with pytest.raises(UserError, match=said):
         open_dataset(f"folder:{tmp_path}", "train")
     write(tmp_path / "train", cat=3)
