@@ -1,6 +1,7 @@
 """Which units give one number whatever the image, and the line that says so in time."""
 
 import logging
+import re
 
 import keras
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 from scripts import call
 from small_recipes import compiled, no_eigenvectors, settings  # noqa: F401
 
-from tfcnns import train
+from tfcnns import recipes, runs, train
 from tfcnns.layers import MLPConv, TowerConv, threshold
+from tfcnns.recipes import nin_cifar10
 from tfcnns.training.dead_units import WarnOfDeadUnits, dead_units
+from tfcnns.training.settings import parse_pairs, with_values
 
 IMAGES = np.random.RandomState(0).rand(6, 5, 5, 1).astype("float32")  # pixels in [0, 1)
 LABELS = np.zeros((6, 3))
+AT_RISK = [name for name in recipes.names() if name.startswith("nin_") and name != "nin_digits"]
 
 
 def net(first, last, activation="relu"):
@@ -124,22 +128,22 @@ def test_only_the_first_epochs_are_watched(caplog):
     assert said_in(caplog, biases) == [ONE.format("1")]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nin_mnist",
-        "nin_svhn",
-        "nin_cifar10",
-        "nin_cifar10_augmented",
-        "nin_cifar100",
-        "nin_imagenet",
-    ],
-)
+@pytest.mark.parametrize("name", AT_RISK)
 def test_recipes_with_rectified_class_maps_watch_them(name, no_eigenvectors):  # noqa: F811
     model, callbacks, _ = compiled(name, batch_size=4)
     (watch,) = [callback for callback in callbacks if isinstance(callback, WarnOfDeadUnits)]
     images, _ = next(iter(watch.data()))
     assert images.shape[1:] == model.input_shape[1:]
+
+
+@pytest.mark.parametrize("name", AT_RISK)
+def test_what_they_advise_can_be_done(name, no_eigenvectors):  # noqa: F811
+    (setting,) = re.findall(r"--set (\S+)", nin_cifar10.ADVICE)
+    config = runs.load_recipe(recipes.find(name)).config()
+    config = with_values(config, parse_pairs([setting]))
+    model, _, _ = compiled(name, last_activation=config["last_activation"])
+    last = model.get_layer("mlpconv4" if name == "nin_imagenet" else "mlpconv3")
+    assert last.last_activation is keras.activations.linear
 
 
 def test_a_run_says_it(tmp_path, caplog):

@@ -41,7 +41,7 @@ def config():
         "momentum": 0.9,
         "weight_decay": 5e-4,
         "dropout": 0.5,  # once, before the last stage
-        "last_activation": "relu",  # of the class maps; None where all die (loss 6.908)
+        "last_activation": "relu",  # of the class maps; linear where all die (loss 6.908)
         "seed": 0,
         "data": "imagenet2012",  # or folder:PATH, records:PATH; digits are scaled up
         "data_dir": None,
