@@ -345,12 +345,12 @@ def test_without_the_top_it_carries_weights_to_other_sizes():
     ids=str,
 )
 def test_trains_and_is_saved(arguments, tmp_path):
-    model = small(**arguments)
+    model = small(**arguments, dropout=0.0)
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = images(4), np.arange(4)
     before = model.get_weights()
-    losses = model.fit(x, y, epochs=2, batch_size=4, verbose=0).history["loss"]
-    assert np.isfinite(losses).all()
+    losses = model.fit(x, y, epochs=3, batch_size=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] - 0.02  # the slowest, with tanh, falls by .034
     for old, new in zip(before, model.get_weights(), strict=True):
         assert not np.array_equal(old, new)
     model.save(tmp_path / "it.keras")
@@ -370,7 +370,8 @@ def test_mixed_precision():
     rounded.set_weights(exact.get_weights())
     assert rounded.get_layer("fc7").compute_dtype == "bfloat16"
     assert keras.backend.standardize_dtype(rounded(x).dtype) == "float32"
-    np.testing.assert_allclose(rounded(x), exact(x), atol=0.03)
+    assert np.ptp(exact(x), axis=0).max() > 0.03  # between the images; 8 bits err by .004
+    np.testing.assert_allclose(rounded(x), exact(x), atol=0.01)
 
 
 @pytest.mark.parametrize(

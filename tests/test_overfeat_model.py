@@ -271,7 +271,7 @@ def test_mixed_precision_ends_in_float32():
     exact.set_weights(model.get_weights())
     for key, value in model(image).items():
         assert value.dtype == "float32"
-        np.testing.assert_allclose(value, exact(image)[key], atol=0.1)
+        np.testing.assert_allclose(value, exact(image)[key], atol=0.02 * np.ptp(exact(image)[key]))
     assert model.get_layer("conv3").compute_dtype == "bfloat16"
 
 

@@ -6,11 +6,18 @@ Cost: 349,674 parameters, 260 epochs of 469 steps; 4 hours on 2 CPU cores at 1,1
 Expected: 0.47 % test error, without augmentation.
 
 The recipe `nin_cifar10` with the net and the constants of the authors' file for MNIST. Pixels are
-0 to 255, less the mean image of the training set, as cuda-convnet's data provider gives them.
+0 to 255, less the mean image of the training set, as cuda-convnet's data provider gives them; in
+[0, 1] all class maps die within 200 updates.
 All 60,000 images are trained on; `--set split=train` holds the last 10,000 out.
 
-Differs from the paper: the number of epochs is that of CIFAR-10; for MNIST the authors published
-constants but no schedule.
+Class maps are linear here: with them 60 % were right in training in the first epoch and 94 % in the
+second. With the ReLU of the authors' file (`--set last_activation=relu`) class maps died at every
+seed that was tried, whichever way dropout was scaled: two runs came to 38 % and 77 %, and had lost
+all maps in the third and in the fifth epoch; three others had lost three to seven of the ten by
+update 200. `nin_cifar10` says more about that.
+
+Differs from the paper: the class maps, and the number of epochs, which is that of CIFAR-10; for
+MNIST the authors published constants but no schedule.
 """
 
 from tfcnns import models
@@ -31,6 +38,7 @@ data, view, compile = base.data, base.view, base.compile
 def config():
     return {
         **base.config(),
+        "last_activation": "linear",
         "data": "mnist",
         "input_shape": (28, 28, 1),
         "class_names": CLASS_NAMES,
