@@ -21,9 +21,9 @@ def plain(value):
 
 def whole(name, value, least=1, optional=False):
     """An integer, `least` or more, or where it is `optional` None; True and False are none."""
-    value = plain(value)
-    if _is_whole(value, least) or (optional and value is None):
-        return value
+    given = plain(value)
+    if _is_whole(given, least) or (optional and given is None):
+        return given
     expected = "a positive integer" if least == 1 else "an integer"
     expected += f" >= {least}" if 1 != least > -math.inf else ""
     raise _wrong(name, f"{expected} or None" if optional else expected, value)
@@ -36,19 +36,19 @@ def seed_number(name, value):
 
 def wholes(name, value, empty=False):
     """A tuple of positive integers, perhaps an `empty` one, of a sequence of them."""
-    value = plain(value)
-    valid = isinstance(value, tuple) and all(_is_whole(item, 1) for item in value)
-    if valid and (value or empty):
-        return value
+    given = plain(value)
+    valid = isinstance(given, tuple) and all(_is_whole(item, 1) for item in given)
+    if valid and (given or empty):
+        return given
     raise _wrong(name, "a tuple of positive integers", value)
 
 
 def size(name, value):
     """Pixels along height and width: a positive integer for both, or a pair of them."""
-    value = plain(value)
-    sides = pair(value)
+    given = plain(value)
+    sides = pair(given)
     if len(sides) == 2 and all(_is_whole(side, 1) for side in sides):
-        return value
+        return given
     raise _wrong(name, "a positive integer or a pair of them", value)
 
 
@@ -67,12 +67,12 @@ def real(
     optional=False,
 ):
     """A finite number from `least` to `most`, or between `above` and `below`."""
-    value = plain(value)
-    if optional and value is None:
+    given = plain(value)
+    if optional and given is None:
         return None
-    valid = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if valid and math.isfinite(value) and least <= value <= most and above < value < below:
-        return value
+    valid = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if valid and math.isfinite(given) and least <= given <= most and above < given < below:
+        return given
     bounds = ((">=", least), (">", above), ("<=", most), ("<", below))
     bounds = [f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound)]
     expected = " ".join(["a finite number", " and ".join(bounds)]).strip()
@@ -81,9 +81,9 @@ def real(
 
 def flag(name, value):
     """True or False."""
-    value = plain(value)
-    if isinstance(value, bool):
-        return value
+    given = plain(value)
+    if isinstance(given, bool):
+        return given
     raise _wrong(name, "True or False", value)
 
 

@@ -204,7 +204,9 @@ def test_loss_scaling_around_it_changes_nothing():
 
 @pytest.mark.parametrize("trust", [0.0, -1.0, np.inf, np.nan])
 def test_wrong_trust(trust):
-    with pytest.raises(ValueError, match=f"finite trust above 0. Received: trust={trust}"):
+    with pytest.raises(
+        ValueError, match=f"`trust` must be a finite number > 0. Received: trust={trust}"
+    ):
         LARS(1.0, trust=trust)
 
 

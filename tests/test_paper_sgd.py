@@ -222,8 +222,8 @@ def test_loss_scaling_around_it_changes_nothing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"momentum": 1.0}, "0 <= momentum < 1. Received: momentum=1.0"),
-        ({"weight_decay": -1e-4}, "weight_decay >= 0. Received: weight_decay=-0.0001"),
+        ({"momentum": 1.0}, "a finite number >= 0 and < 1. Received: momentum=1.0"),
+        ({"weight_decay": -1e-4}, "a finite number >= 0. Received: weight_decay=-0.0001"),
         ({"weight_decay": None}, "Received: weight_decay=None"),
         ({"multipliers": {"(": 2.0}}, "regular expressions as keys. Received: '\\('"),
         ({"multipliers": {"bias": -1.0}}, "multipliers >= 0. Received: 'bias': -1.0"),

@@ -16,6 +16,7 @@ from scripts import call as call_script
 from tfcnns import runs, train
 from tfcnns.errors import UserError
 from tfcnns.layers import MLPConv, PCALighting, RandomWindow, ScaledDropout
+from tfcnns.models import alexnet_cifar10, overfeat
 from tfcnns.training import checkpoints
 from tfcnns.training.crew import split
 from tfcnns.training.paper_sgd import PaperSGD
@@ -329,3 +330,34 @@ def test_resume_with_a_recipe_refuses_another_run(tmp_path, capsys):
     assert "has dropout=0.3, not 0.25" in capsys.readouterr().err
     assert call("--recipe=nin_digits", f"--out={tmp_path}/run", "--resume") == 2
     assert "has recipe='mine', not 'nin_digits'" in capsys.readouterr().err
+
+
+def alexnet_of_cifar():
+    """Convolutions, pools and layers without shared weights."""
+    return alexnet_cifar10(classes=3, width=0.05, input_shape=(6, 6, 3))
+
+
+def overfeat_trunk():
+    """Keras' convolutions and pools, whose gradients of no image end the process on CPUs."""
+    arguments = {"variant": "digits", "width": 0.05, "include_top": False, "pooling": "avg"}
+    trunk = overfeat(**arguments, input_shape=(36, 36, 3))
+    return keras.Sequential([trunk, keras.layers.Dense(3, "softmax")])
+
+
+@pytest.mark.parametrize("build", [alexnet_of_cifar, overfeat_trunk])
+def test_whole_nets_take_a_replica_without_images(build):
+    """The last batch has one image for two replicas, in training and in validation."""
+    found = []
+    for strategy in (make_strategy("one"), make_strategy("mirrored")):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = build()
+            model.compile(PaperSGD(0.01), "sparse_categorical_crossentropy")
+        side = model.input_shape[1]
+        rng = np.random.RandomState(0)
+        arrays = rng.rand(3, side, side, 3).astype("float32"), rng.randint(0, 3, 3)
+        data = tf.data.Dataset.from_tensor_slices(arrays).batch(2)
+        history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history
+        found.append([*history.values(), np.concatenate([w.ravel() for w in model.get_weights()])])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)

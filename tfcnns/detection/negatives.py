@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tfcnns.layers.draws import SampleSeeds
+from tfcnns.layers.hyperparameters import choice, seed_number, whole
 
 from .targets import IGNORED
 
@@ -71,15 +72,11 @@ class MinedCrossentropy(keras.losses.Loss):
         self, background, negatives=3, choose="hardest", seed=0, name="mined_crossentropy", **kwargs
     ):
         super().__init__(name=name, **kwargs)
-        if choose not in CHOICES:
-            raise ValueError(f"`choose` must be one of {CHOICES}. Received: choose={choose!r}")
-        if negatives < 0:
-            raise ValueError(f"`negatives` must be 0 or more. Received: negatives={negatives}")
-        self.background = background
-        self.negatives = negatives
-        self.choose = choose
-        self.seed = seed
-        self._seed_generator = SampleSeeds(seed) if choose == "random" else None
+        self.background = whole("background", background, least=0)
+        self.negatives = whole("negatives", negatives, least=0)
+        self.choose = choice("choose", choose, CHOICES)
+        self.seed = seed_number("seed", seed)
+        self._seed_generator = SampleSeeds(self.seed) if choose == "random" else None
 
     def call(self, y_true, y_pred):
         losses = crossentropies(y_true, y_pred)
@@ -125,8 +122,8 @@ class MinedNegatives(keras.metrics.Mean):
 
     def __init__(self, background, negatives=3, name="negatives", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.background = background
-        self.negatives = negatives
+        self.background = whole("background", background, least=0)
+        self.negatives = whole("negatives", negatives, least=0)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         chosen = select_negatives(
@@ -154,7 +151,7 @@ class ObjectAccuracy(keras.metrics.Mean):
 
     def __init__(self, background, name="object_accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.background = background
+        self.background = whole("background", background, least=0)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         labels = ops.cast(y_true, "int32")

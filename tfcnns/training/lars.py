@@ -1,10 +1,9 @@
 """LARS: a learning rate for each layer, for batches of thousands of images."""
 
-import math
-
 import keras
 from keras import ops
 
+from tfcnns.layers.hyperparameters import real
 from tfcnns.layers.xla import segment
 from tfcnns.training.paper_sgd import PaperSGD
 
@@ -52,9 +51,7 @@ class LARS(PaperSGD):
 
     def __init__(self, learning_rate, momentum=0.9, weight_decay=0.0, trust=0.001, **kwargs):
         super().__init__(learning_rate, momentum, weight_decay, **kwargs)
-        if not 0 < trust < math.inf:
-            raise ValueError(f"Expected a finite trust above 0. Received: trust={trust}")
-        self.trust = trust
+        self.trust = real("trust", trust, above=0)
 
     def build(self, variables):
         if self.built:

@@ -7,6 +7,7 @@ import re
 import keras
 from keras import ops
 
+from tfcnns.layers.hyperparameters import flag, plain, real
 from tfcnns.layers.xla import segment, segments_are_on
 
 
@@ -74,16 +75,13 @@ class PaperSGD(keras.optimizers.Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"Expected 0 <= momentum < 1. Received: momentum={momentum}")
-        if weight_decay is None or not 0 <= weight_decay < math.inf:
-            raise ValueError(
-                f"Expected a finite weight_decay >= 0. Received: weight_decay={weight_decay}"
-            )
+        momentum = real("momentum", momentum, least=0, below=1)
+        weight_decay = real("weight_decay", weight_decay, least=0)
+        kwargs = {key: plain(value) for key, value in kwargs.items()}
+        super().__init__(plain(learning_rate), weight_decay=weight_decay, name=name, **kwargs)
         self.multipliers = _checked("multipliers", multipliers)
         self.decay_multipliers = _checked("decay_multipliers", decay_multipliers)
-        self.decay_biases = decay_biases
+        self.decay_biases = flag("decay_biases", decay_biases)
         self._momentum = self.add_variable(
             (),
             keras.initializers.Constant(momentum),
@@ -174,7 +172,8 @@ def _moved(weight, velocity, gradient, momentum, rate, decay):
 
 
 def _checked(name, factors):
-    for pattern, factor in (factors or {}).items():
+    factors = {pattern: plain(factor) for pattern, factor in (factors or {}).items()}
+    for pattern, factor in factors.items():
         try:
             re.compile(pattern)
         except re.error as error:
@@ -184,7 +183,7 @@ def _checked(name, factors):
             ) from None
         if not 0 <= factor < math.inf:
             raise ValueError(f"Expected finite {name} >= 0. Received: {pattern!r}: {factor}")
-    return dict(factors or {})
+    return factors
 
 
 def _product(factors, path):

@@ -11,6 +11,8 @@ import math
 import keras
 from keras import ops
 
+from tfcnns.layers.hyperparameters import real, whole
+
 
 def stepped(initial, epochs, factor):
     """A learning rate multiplied by `factor` at each of `epochs`.
@@ -202,11 +204,9 @@ class DecayPerUpdate(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, initial, factor, floor=0.0):
-        if not factor > 1:
-            raise ValueError(f"Expected factor above 1. Received: factor={factor}")
-        self.initial = initial
-        self.factor = factor
-        self.floor = floor
+        self.initial = real("initial", initial)
+        self.factor = real("factor", factor, above=1)
+        self.floor = real("floor", floor)
 
     def __call__(self, step):
         # Not a power: float32 has 1.000004 only to 1 % of what it is above 1.
@@ -232,11 +232,9 @@ class StepPerUpdate(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, initial, every, factor=0.1):
-        if every < 1:
-            raise ValueError(f"Expected every >= 1. Received: every={every}")
-        self.initial = initial
-        self.every = every
-        self.factor = factor
+        self.initial = real("initial", initial)
+        self.every = whole("every", every)
+        self.factor = real("factor", factor)
 
     def __call__(self, step):
         changes = ops.cast(ops.floor_divide(step, self.every), "float32")
