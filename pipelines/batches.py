@@ -107,16 +107,19 @@ def split_batches(example, examples, config, split, worker=0, workers=1, batch_s
         example, examples, worker, workers: as for `batches`.
         config: dict with batch_size, seed, epochs and first_step.
         split: "train" is shuffled, for all epochs and from `first_step` on; others come once, in
-            their order.
+            their order, in batches that are no larger than they are many.
         batch_size: another one than the config's, or None.
 
     Returns, Raises: as `batches`.
     """
     train = split == "train"
+    size = config["batch_size"] if batch_size is None else batch_size
+    if not train:
+        size = max(min(size, examples) // workers, 1) * workers
     return batches(
         example,
         examples,
-        config["batch_size"] if batch_size is None else batch_size,
+        size,
         seed=config["seed"],
         shuffle=train,
         epochs=config["epochs"] if train else 1,

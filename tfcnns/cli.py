@@ -18,6 +18,7 @@ from absl import flags
 from tfcnns import interruption
 from tfcnns.errors import UserError
 from tfcnns.mistakes import mistake
+from tfcnns.paths import require_utf8
 
 _THEME = "theme: "  # what tells a theme from the module where a flag without one is defined
 _EVERY_SCRIPT = "In every script"  # the theme that stands last
@@ -92,6 +93,8 @@ def script(main, values, usage):
         for name in values:  # a second call in one process starts from the defaults too
             values[name].unparse()
         try:
+            for argument in argv:
+                require_utf8(argument)
             rest = values(argv)[1:]
             code = print(help_text(usage, values)) if values.help else main(rest)
             if sys.stdout:
@@ -197,7 +200,10 @@ def start_tensorflow(verbosity):
     """Imports TensorFlow, in silence if `verbosity` is 0; heavy imports come after it.
 
     Keras then has channels last, whatever its own settings say: so are the images of all scripts.
+
+    Raises: UserError if Keras has another backend, which may not even be installed.
     """
+    _require_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
     if not verbosity:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         warnings.simplefilter("ignore")
@@ -209,7 +215,15 @@ def start_tensorflow(verbosity):
         logging.getLogger("absl").setLevel(logging.ERROR)
     import keras
 
+    _require_backend(keras.backend.backend())  # keras.json may name another
     keras.config.set_image_data_format("channels_last")
+
+
+def _require_backend(name):
+    if name != "tensorflow":
+        raise UserError(
+            f"expected Keras' TensorFlow backend, which KERAS_BACKEND names. Received: {name}"
+        )
 
 
 @contextlib.contextmanager

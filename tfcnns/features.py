@@ -125,9 +125,7 @@ def load_weights(path, name=None):
     if not path.is_file():
         raise UserError(f"no file of weights at {path}")
     if path.suffix == ".keras":
-        import keras
-
-        return keras.saving.load_model(path, safe_mode=True), None, None
+        return runs.load_keras_file(path), None, None
     released = {"net_weight_0": "overfeat_fast", "net_weight_1": "overfeat_accurate"}
     name = name or released.get(path.name)
     if name is None:
@@ -182,6 +180,12 @@ def _batches(model, layer, files, size, short_side, batch_size):
     names = [own.name for own in model.layers]
     if layer not in names:
         raise UserError(f"model {model.name} has no layer {layer!r}{nearest(layer, names)}")
+    if len(model.inputs) != 1 or len(model.input_shape) != 4:
+        shapes = ", ".join(str(one.shape) for one in model.inputs)
+        raise UserError(
+            f"model {model.name} must have one input, images (N, height, width, channels). "
+            f"Received: {shapes}"
+        )
     tap = keras.Model(model.inputs, model.get_layer(layer).output)
     _, height, width, channels = model.input_shape
     height, width = height or size, width or size

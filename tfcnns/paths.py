@@ -8,6 +8,8 @@ that a run can be moved with what it holds.
 import os
 import pathlib
 
+from tfcnns.errors import UserError
+
 _NAMES = ("data_dir", "from_run")
 _KINDS = ("folder", "records")
 
@@ -35,6 +37,15 @@ def from_inside(config, folder):
         return inside if os.path.exists(inside) else path
 
     return _with_paths(config, change)
+
+
+def require_utf8(path):
+    """Raises UserError for the name of a file that TensorFlow, JSON and terminals can't hold."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UserError(f"{shown}: expected a name in UTF-8; rename the file") from error
 
 
 def of(config):

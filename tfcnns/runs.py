@@ -15,6 +15,7 @@ Opening a run needs its directory and this package, nothing else. It executes re
 open only runs whose origin you trust.
 """
 
+import ast
 import contextlib
 import csv
 import datetime
@@ -22,6 +23,7 @@ import fcntl
 import importlib.util
 import json
 import logging
+import os
 import pathlib
 import platform
 import subprocess
@@ -136,15 +138,12 @@ class Run:
         Raises:
             UserError: the file asked for isn't there (yet), or isn't whole.
         """
-        import keras
-
         import tfcnns.layers  # noqa: F401  registers them, for a model.keras with some
 
         recipe = self.recipe  # likewise, for what the user's own file registers
         if weights == "final":
             file = self._file("model.keras")
-            check_keras_file(file)
-            model = keras.saving.load_model(file, compile=False)
+            model = load_keras_file(file)
         else:
             file = self._file(f"{weights}.weights.h5")
             if not self.finished:
@@ -230,6 +229,21 @@ def check_keras_file(file):
     if bad or missing:
         why = f"{bad} in it is broken" if bad else f"{min(missing)} isn't in it"
         raise UserError(f"{file} is damaged: expected a whole .keras file, but {why}")
+
+
+def load_keras_file(file):
+    """The model in a .keras file, not compiled.
+
+    Raises: UserError, naming it, if it isn't whole, or holds what Keras doesn't load: code such as
+        a Lambda layer's, layers that nobody has registered.
+    """
+    import keras
+
+    check_keras_file(file)
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} can't be loaded: {str(error).strip()}") from error
 
 
 def is_free(path):
@@ -334,10 +348,45 @@ def load_recipe(path):
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
+    except ModuleNotFoundError as error:
+        raise UserError(f"{path} imports {error.name}, which isn't installed") from error
     missing = [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
     if missing:
         raise UserError(f"{path} is not a recipe: it has no function {', '.join(missing)}")
     return module
+
+
+def check_alone(path):
+    """Raises UserError if a recipe imports files that only the working directory has.
+
+    A run keeps the recipe alone, and is opened from anywhere.
+    """
+    here = os.getcwd()
+    for name in sorted(_imported(path) - {"tfcnns"}):
+        beside = importlib.machinery.PathFinder.find_spec(name, [here])
+        if beside is not None and not _is_installed(name):
+            raise UserError(
+                f"{path} imports {name} from {here}, which its run couldn't do from elsewhere: put "
+                "it into the recipe, or install it"
+            )
+
+
+def _is_installed(name):
+    """Whether a module is found without the working directory, which `python -m` looks in first."""
+    paths_ = sys.path
+    sys.path = paths_[paths_[0] in ("", os.getcwd()) :]
+    try:
+        return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
+    finally:
+        sys.path = paths_
+
+
+def _imported(path):
+    """Names of the outermost packages and modules that a file of Python imports."""
+    nodes = list(ast.walk(ast.parse(pathlib.Path(path).read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition(".")[0] for name in names}
 
 
 def build_saved(recipe, config):

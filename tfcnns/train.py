@@ -118,6 +118,7 @@ def main(rest):
         runs.check_out(FLAGS.out, FLAGS.overwrite)
     with _crew() as crew:
         recipe = runs.load_recipe(path)
+        runs.check_alone(path)
         config = _config(recipe)
         _check_kept(config)
         kept = {name: FLAGS[name].value for name in _KEPT}
@@ -199,13 +200,6 @@ def _crew():
     """Starts TensorFlow on the devices and among the processes that the flags name."""
     cluster = _cluster()
     cli.start_tensorflow(FLAGS.verbosity)
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            "expected Keras' TensorFlow backend, which KERAS_BACKEND names. "
-            f"Received: {keras.backend.backend()}"
-        )
     from tfcnns.training import services
     from tfcnns.training.crew import Crew
     from tfcnns.training.strategies import make_cpus, make_strategy
@@ -235,7 +229,11 @@ def _prepare(recipe, config, kept, crew, saved=False):
     def prepare(config):
         return trainer.prepare(recipe, config, saved, crew, kept["xla"])
 
-    return settings.blame(prepare, config, recipe.config())
+    own = recipe.config()
+    parts = settings.blame(prepare, config, own)
+    if config.get("monitor") != own.get("monitor"):
+        trainer.check_monitor(parts)
+    return parts
 
 
 def _help_train(parts, checkpoint):

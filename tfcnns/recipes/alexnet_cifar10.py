@@ -44,6 +44,7 @@ from tfcnns.recipes import nin_cifar10 as base
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
 from tfcnns.training.second_stage import StartFrom, first_run
+from tfcnns.training.settings import check_range
 
 PAPER = {
     "paper": "AlexNet (Krizhevsky 2012)",
@@ -98,6 +99,8 @@ def data(config, split, worker=0, workers=1):
     if images is None:
         return None
     augment, size, see = augmented(config), config["size"], view(config)
+    check_range(config, 1, min(base.shape(config)[:2]), "size")
+    check_range(config, 1, 2, "stage")
 
     def example(index, seed):
         image, label = images.example(index)
@@ -164,4 +167,6 @@ def compile(model, config):
 
 
 def augmented(config):
+    if config["augment"] not in (True, False, None):
+        raise UserError(f"augment must be True, False or None, got {config['augment']!r}")
     return config["net"] != "18pct" if config["augment"] is None else config["augment"]

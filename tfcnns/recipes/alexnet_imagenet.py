@@ -45,6 +45,8 @@ training conv1 and switches the noise off about epoch 70, cuts the rates of weig
 biases, and divides noisy images by 1.1.
 """
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -60,6 +62,7 @@ from tfcnns.pipelines.imagenet_classes import imagenet_class_names
 from tfcnns.training.lars import LARS
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import WarmUp, stepped
+from tfcnns.training.settings import check_counts, check_range
 from tfcnns.training.top_k import top5_accuracy
 from tfcnns.training.watching import DivideOnPlateau
 
@@ -215,6 +218,7 @@ def devices(config):
 
 def source(config, split):
     """The images of a split, or None if they are trained on."""
+    check_counts(config, "limit", "classes")
     train = split == "train"
     if train:
         split = config["split"]
@@ -236,6 +240,7 @@ def spread(images, count):
 def views(config, split):
     """Function of an image: its centre, (size, size, 3), or for "test" what `views` says."""
     size, short_side = config["size"], config["short_side"]
+    check_range(config, 1, short_side, "size")
     if config["views"] not in ("ten", "center"):
         raise UserError(f"views must be ten or center. Received: views={config['views']!r}")
 
@@ -251,17 +256,15 @@ def views(config, split):
 
 def stream(example, examples, config, split, worker, workers):
     """Batches of what `example` makes: shuffled and for all epochs in training."""
-    train = split == "train"
     size = config["batch_size"]
     if split == "test" and config["views"] == "ten":
         size //= 10  # as many crops at a time as there are in training
-    if not train:
-        size = max(min(size, examples) // workers, 1) * workers
     return split_batches(example, examples, config, split, worker, workers, size)
 
 
 def preprocessing(config):
     """Colour noise and the mean image, taken from centre crops, as layers for pixels 0 to 255."""
+    check_range(config, 1, math.inf, "statistics")
     images = spread(source(config, "train"), config["statistics"])
 
     def centre(image, label):

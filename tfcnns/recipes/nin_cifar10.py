@@ -42,6 +42,7 @@ from tfcnns.pipelines.sized import sized
 from tfcnns.training.dead_units import WarnOfDeadUnits
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
+from tfcnns.training.settings import check_counts
 
 PAPER = {
     "paper": "Network in Network (Lin 2013)",
@@ -98,7 +99,7 @@ def data(config, split, worker=0, workers=1):
 
 
 def view(config):
-    *size, channels = config["input_shape"]
+    *size, channels = shape(config)
     return lambda image: jpeg.cover(image, size, channels)
 
 
@@ -129,8 +130,18 @@ def net(config):
     }
 
 
+def shape(config):
+    """The input's shape, checked: height, width, channels."""
+    sides = config["input_shape"]
+    if len(sides) != 3 or min(sides) < 1:
+        raise UserError(f"input_shape must be (height, width, channels), got {sides}")
+    return sides
+
+
 def source(config, split, size=None):
     """The images of a split, or None if they are trained on; `size`: of digits, pixels."""
+    check_counts(config, "limit")
+    height, _, channels = shape(config)
     train = split == "train"
     if train:
         split = config["split"]
@@ -141,8 +152,8 @@ def source(config, split, size=None):
         split,
         data_dir=config["data_dir"],
         download=config["download"],
-        size=size or config["input_shape"][0],
-        channels=config["input_shape"][2],
+        size=size or height,
+        channels=channels,
     )
     classes = config.get("classes", len(config["class_names"]))
     if images.classes > classes:

@@ -16,6 +16,8 @@ Caffe's data were squeezed into 256x256; and the mean image is constant over eac
 Caffe's mean file. Colours are RGB, in Caffe BGR: a matter of order, as `load_caffe_weights` shows.
 """
 
+import math
+
 from tfcnns import models
 from tfcnns.pipelines import jpeg, transforms
 from tfcnns.pipelines.batches import split_batches
@@ -24,6 +26,7 @@ from tfcnns.recipes import nin_cifar10 as base
 from tfcnns.training.dead_units import WarnOfDeadUnits
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import StepPerUpdate
+from tfcnns.training.settings import check_range
 
 PAPER = {
     "paper": "Network in Network (Lin 2013)",
@@ -61,8 +64,7 @@ def data(config, split, worker=0, workers=1):
     images = base.source(config, split, size=32)
     if images is None:
         return None
-    size, short_side = config["input_shape"][0], config["short_side"]
-    see = view(config)
+    see, size, short_side = view(config), config["input_shape"][0], config["short_side"]
 
     def example(index, seed):
         image, label = images.example(index)
@@ -76,7 +78,8 @@ def data(config, split, worker=0, workers=1):
 
 
 def view(config):
-    size, short_side = config["input_shape"][0], config["short_side"]
+    (size, *_), short_side = base.shape(config), config["short_side"]
+    check_range(config, size, math.inf, "short_side")
     return lambda image: jpeg.center_crop(image, size, short_side=short_side)
 
 

@@ -54,6 +54,7 @@ from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.box_datasets import open_boxes
 from tfcnns.training.from_run import StartFromRun, earlier_run
 from tfcnns.training.paper_sgd import PaperSGD
+from tfcnns.training.settings import check_counts, check_range
 
 PAPER = {
     "paper": "OverFeat (Sermanet 2013)",
@@ -124,9 +125,7 @@ def data(config, split, worker=0, workers=1):
         image, boxes, labels, *crowd = images.example(index)
         return make(jpeg.decode(image), boxes, labels, seed, *crowd)
 
-    size = config["batch_size"] if train else min(config["batch_size"], len(images))
-    size = size if train else max(size // workers, 1) * workers
-    return split_batches(example, len(images), config, split, worker, workers, size)
+    return split_batches(example, len(images), config, split, worker, workers)
 
 
 def model(config):
@@ -240,6 +239,11 @@ def stage(config):
 
 def source(config, split, whole=False):
     """The images of a split with boxes, or None if they are trained on."""
+    check_counts(config, "limit", "test_limit", "classes", "size", "negatives", "k")
+    check_range(config, 0, 1, "jitter", "about", "shift", "least", "positive", "match")
+    check_range(config, 0, math.inf, "sides", "positive_sides", "near_sides", "least_score")
+    check_range(config, 1, math.inf, "scales")
+    check_range(config, 0.01, 1, "fill")
     train = split == "train"
     name = config["data"]
     if whole and config["stage"] == "regressor":

@@ -26,6 +26,8 @@ ten, then `--set epochs=900 --set "halvings=(300, 500, 600, 700, 800)"` comes to
 the number of epochs nor the normalisation of pixels is in the text; biases don't decay.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -36,6 +38,7 @@ from tfcnns.pipelines.imagenet_classes import imagenet_class_names
 from tfcnns.recipes import alexnet_imagenet as base
 from tfcnns.training.paper_sgd import PaperSGD
 from tfcnns.training.schedules import stepped
+from tfcnns.training.settings import check_range
 from tfcnns.training.top_k import top5_accuracy
 
 PAPER = {
@@ -125,6 +128,7 @@ def views(config, split):
         raise UserError(f"views must be scales, ten or center. Received: views={config['views']!r}")
     if config["views"] != "scales":
         return base.views(config, split)
+    check_range(config, config["size"], math.inf, "scales")
     return jpeg.decode if split == "test" else base.views({**config, "views": "center"}, split)
 
 

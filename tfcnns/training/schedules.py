@@ -31,6 +31,9 @@ def stepped(initial, epochs, factor):
         (0.05, 0.025)
     """
 
+    if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in epochs):
+        raise ValueError(f"Expected whole numbers of epochs. Received: epochs={epochs}")
+
     def rate(epoch, _=None):
         return initial * factor ** sum(epoch >= change for change in epochs)
 
@@ -88,7 +91,7 @@ class MomentumRamp(keras.callbacks.Callback):
         saturate, start: epochs, counted from 1; equal: a jump.
 
     Raises:
-        ValueError: `saturate` is before `start`.
+        ValueError: `saturate` is before `start`, or a momentum not in [0, 1).
         TypeError: when training begins, if the optimiser's momentum isn't a variable.
             Setting that of `keras.optimizers.SGD` would change nothing in a compiled step.
 
@@ -102,6 +105,10 @@ class MomentumRamp(keras.callbacks.Callback):
         if saturate < start:
             raise ValueError(
                 f"Expected saturate from start on. Received: start={start}, saturate={saturate}"
+            )
+        if not (0 <= initial < 1 and 0 <= final < 1):
+            raise ValueError(
+                f"Expected momentum from 0 to below 1. Received: initial={initial}, final={final}"
             )
         self.initial = initial
         self.final = final

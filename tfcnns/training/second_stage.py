@@ -87,6 +87,8 @@ class StopAfter(keras.callbacks.Callback):
 
     def __init__(self, epochs):
         super().__init__()
+        if epochs < 1:
+            raise ValueError(f"Expected epochs >= 1. Received: epochs={epochs}")
         self.epochs = epochs
         self.finished = False
 

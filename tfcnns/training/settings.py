@@ -52,10 +52,11 @@ def with_class_names(config, own):
     if not other and own["class_names"] is not None:
         return config
     source = _source(config)
-    result = {**config, "class_names": tuple(source.class_names)}
+    names = tuple(source.class_names)
     if "classes" in own and config["classes"] == own["classes"]:
-        result["classes"] = source.classes
-    return result
+        return {**config, "class_names": names, "classes": source.classes}
+    more = range(len(names), config.get("classes", 0))  # classes that the data doesn't have
+    return {**config, "class_names": (*names, *map(str, more))}
 
 
 def _source(config):
@@ -150,6 +151,26 @@ def _message(error):
     return text
 
 
+def check_counts(config, *names):
+    """Raises UserError unless these settings are whole numbers above 0, or None for no limit."""
+    for name in names:
+        value = config[name]
+        if value is not None and (type(value) is not int or value < 1):
+            raise UserError(f"{name} must be a whole number above 0, got {value!r}")
+
+
+def check_range(config, low, high, *names):
+    """Raises UserError unless these settings, or all their items, are numbers in [low, high]."""
+    for name in names:
+        values = config[name] if isinstance(config[name], tuple) else (config[name],)
+        if not values or not all(_is_number(value) and low <= value <= high for value in values):
+            raise UserError(f"{name} must be from {low} to {high}, got {config[name]!r}")
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def parse_pairs(pairs):
     """["name=value", ...] as a dict of texts."""
     result = {}
@@ -173,9 +194,29 @@ def _read(name, text, default):
         value = float(value)
     if isinstance(default, tuple) and isinstance(value, list):
         value = tuple(value)
-    if default is not None and value is not None and type(value) is not type(default):
+    if isinstance(default, tuple) and isinstance(value, tuple):
+        value = tuple(_as_in(default, item) for item in value)
+    if not _fits(value, default):
         raise UserError(f"--set={name}={text}: expected {type(default).__name__} as in {default!r}")
     return value
+
+
+def _as_in(default, item):
+    """A whole number where the default holds floats is one of them."""
+    wanted = {type(one) for one in default}
+    return float(item) if wanted == {float} and type(item) is int else item
+
+
+def _fits(value, default):
+    """Whether a value is of the default's type, its items of those of the default, and finite."""
+    items = value if isinstance(value, tuple) else (value,)
+    if not all(math.isfinite(item) for item in items if isinstance(item, float)):
+        return False
+    if default is None or value is None:
+        return True
+    if isinstance(value, tuple) and isinstance(default, tuple):
+        return not default or {type(item) for item in value} <= {type(item) for item in default}
+    return type(value) is type(default)
 
 
 def _check(config):

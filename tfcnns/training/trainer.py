@@ -79,9 +79,11 @@ def prepare(recipe, config, saved=False, crew=None, xla="off"):
     if crew.cluster.workers > 1:
         _check_part(recipe, config, dataset, crew.cluster.workers)
     validation = crew.dataset(lambda *part: recipe.data(config, "validation", *part))
+    _check_monitor(config, validation)
     with crew.scope(), compiled_segments(xla):
         model, callbacks = _compiled(recipe, config, saved)
         set_step(model, xla)
+    _check_fit(model, dataset, config)
     accumulate(model, crew.passes)
     if crew.splits_batches:
         exchange_in(model.optimizer, crew.gradient_dtype)
@@ -94,6 +96,11 @@ def _compiled(recipe, config, saved):
         model = build_saved(recipe, config) if saved else recipe.model(config)
     except MissingDevice as missing:
         raise UserError(str(missing)) from missing
+    if not isinstance(model, keras.Model) or not model.built:
+        raise UserError(
+            "the recipe's model(config) must return a keras.Model that knows the shape of its "
+            "input: begin it with keras.Input"
+        )
     callbacks = list(recipe.compile(model, config) or [])
     if not getattr(model, "compiled", False):
         raise UserError("the recipe's compile(model, config) did not compile the model")
@@ -211,6 +218,38 @@ def _check_part(recipe, config, dataset, workers):
             f"the recipe's data(config, split, worker, workers) gave one of {workers} workers "
             f"{part} samples of a batch of {whole_batch}; expected {whole_batch // workers}"
         )
+
+
+def _check_monitor(config, validation):
+    """Raises UserError if what is to be watched in validation can't be: there is none."""
+    monitor = config.get("monitor")
+    if isinstance(monitor, str) and monitor.startswith("val_") and validation is None:
+        raise UserError(f"monitor={monitor}: nothing is held out for validation; see split")
+
+
+def _check_fit(model, dataset, config):
+    """Raises UserError if the model doesn't take the data's images, or has other classes."""
+    images = keras.tree.flatten(dataset.element_spec)[0].shape
+    if len(model.inputs or []) == 1 and not images.is_compatible_with(model.inputs[0].shape):
+        raise UserError(
+            f"the recipe's data has images {tuple(images[1:])}, its model takes "
+            f"{tuple(model.inputs[0].shape[1:])}"
+        )
+    names, outputs = config.get("class_names"), model.outputs or []
+    if names and len(outputs) == 1 and len(names) != outputs[0].shape[-1]:
+        raise UserError(
+            f"class_names must name the model's {outputs[0].shape[-1]} classes. "
+            f"Received: {len(names)} names"
+        )
+
+
+def check_monitor(parts):
+    """Raises UserError if the config's `monitor` isn't among what training logs."""
+    monitor = parts.config["monitor"]
+    logged = parts.model.evaluate(parts.stream(0, 0), steps=1, verbose=0, return_dict=True)
+    logged = [*logged, *(f"val_{name}" for name in logged if parts.validation is not None)]
+    if monitor not in logged:
+        raise UserError(f"monitor must be one of {', '.join(logged)}. Received: {monitor!r}")
 
 
 def _steps_per_epoch(dataset, config):
