@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfcnns.models import nin
 from tfcnns.pipelines import digits, jpeg, transforms
 from tfcnns.pipelines.batches import split_batches
-from tfcnns.training.settings import check_range
+from tfcnns.training.settings import check_counts, check_range
 
 PAPER = {
     "paper": "Network in Network (Lin 2013)",
@@ -44,6 +44,7 @@ def config():
 
 
 def data(config, split, worker=0, workers=1):
+    check_counts(config, "size")
     check_range(config, 0, config["size"], "shift")
     images, labels = map(tf.constant, digits.load_digits(split, size=config["size"]))
     train = split == "train"

@@ -54,7 +54,7 @@ from tfcnns.pipelines.batches import split_batches
 from tfcnns.pipelines.box_datasets import open_boxes
 from tfcnns.training.from_run import StartFromRun, earlier_run
 from tfcnns.training.paper_sgd import PaperSGD
-from tfcnns.training.settings import check_counts, check_range
+from tfcnns.training.settings import check_choice, check_counts, check_pairs, check_range
 
 PAPER = {
     "paper": "OverFeat (Sermanet 2013)",
@@ -241,9 +241,13 @@ def source(config, split, whole=False):
     """The images of a split with boxes, or None if they are trained on."""
     check_counts(config, "limit", "test_limit", "classes", "size", "negatives", "k")
     check_range(config, 0, 1, "jitter", "about", "shift", "least", "positive", "match")
-    check_range(config, 0, math.inf, "sides", "positive_sides", "near_sides", "least_score")
+    check_range(config, 0, math.inf, "least_score", "window_score")
     check_range(config, 1, math.inf, "scales")
-    check_range(config, 0.01, 1, "fill")
+    check_pairs(config, 0, math.inf, "sides", "positive_sides", "near_sides")
+    check_pairs(config, 0.01, 1, "fill")
+    check_choice(config, "overlap", ("object", "iou"))
+    check_choice(config, "choose", ("hardest", "random"))
+    check_choice(config, "optimizer", ("adam", "sgd"))
     train = split == "train"
     name = config["data"]
     if whole and config["stage"] == "regressor":

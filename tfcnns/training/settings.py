@@ -167,6 +167,21 @@ def check_range(config, low, high, *names):
             raise UserError(f"{name} must be from {low} to {high}, got {config[name]!r}")
 
 
+def check_pairs(config, low, high, *names):
+    """Raises UserError unless these settings are two numbers in [low, high], the smaller first."""
+    check_range(config, low, high, *names)
+    for name in names:
+        pair = config[name]
+        if not isinstance(pair, tuple) or len(pair) != 2 or pair[0] > pair[1]:
+            raise UserError(f"{name} must be two numbers, the smaller first, got {pair!r}")
+
+
+def check_choice(config, name, choices):
+    """Raises UserError unless a setting is one of the choices."""
+    if config[name] not in choices:
+        raise UserError(f"{name} must be one of {', '.join(choices)}, got {config[name]!r}")
+
+
 def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
