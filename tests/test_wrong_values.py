@@ -7,13 +7,11 @@ import importlib
 import os
 
 import pytest
-from PIL import Image
 from scripts import call
 from small_recipes import no_eigenvectors, settings  # noqa: F401  a fixture
 
 from tfcnns import predict, recipes, runs, train
 from tfcnns.errors import UserError
-from tfcnns.pipelines.folder import open_folder
 from tfcnns.training import trainer
 from tfcnns.training.settings import blame, parse_pairs, with_class_names, with_values
 
@@ -305,9 +303,3 @@ def test_a_name_that_is_not_utf8_is_named(tmp_path, capsys):
     assert capsys.readouterr().err == (
         f"error: {tmp_path}/caf\\xe9.png: expected a name in UTF-8; rename the file\n"
     )
-    folder = tmp_path / "photos" / "cat"
-    folder.mkdir(parents=True)
-    for number in range(9):
-        Image.new("L", (8, 8)).save(os.fsdecode(bytes(folder) + b"/caf\xe9%d.png" % number))
-    with pytest.raises(UserError, match=r"caf\\xe9\d\.png: expected a name in UTF-8"):
-        open_folder(str(tmp_path / "photos"), "train")
