@@ -46,6 +46,7 @@ WRONG = {
     "lrn": ("foo",),
     "augment": ("foo", "5"),
     "half": SWITCH,
+    "resize": SWITCH,
     "scale_at_test": SWITCH,
     "overlapping_pool": SWITCH,
     "boxes_per_class": SWITCH,
