@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from scripts import call
+from small_recipes import untrained_run
 
 from tfcnns import detect, evaluate, plot, runs, train
 from tfcnns.detection.coco_format import KEYS, read_detections
@@ -177,23 +178,105 @@ def test_files_of_every_kind(stages, tmp_path, capsys):
         assert (one["boxes"] <= [width, height, width, height]).all()
 
 
-def test_evaluation_has_a_table_and_a_picture(stages, capsys):
-    run = stages / "detector"
+RECIPE = '''
+"""Scenes of one window, bright or dark, for nets that answer by brightness."""
+import numpy as np
+from tfcnns.pipelines.box_source import from_scenes
+from tfcnns.recipes import overfeat_digits as base
+PAPER = base.PAPER
+data, view, model, compile, detector = base.data, base.view, base.model, base.compile, base.detector
+MIDDLE, CORNER = (8, 8, 24, 24), (0, 0, 12, 12)
+SCENES = {
+    "regressor": [(0, MIDDLE, 0), (0, MIDDLE, 4), (0, MIDDLE, 5), (255, MIDDLE, 5),
+                  (255, MIDDLE, 4), (0, CORNER, 0)],
+    "detector": [(255, MIDDLE, 1), (220, MIDDLE, 0), (0, MIDDLE, 1), (0, None, None)],
+}
+def config():
+    return {**base.config(), "classes": 6, "class_names": tuple("abcdef"), "scales": (32,)}
+def boxes(config, split):
+    greys, edges, labels = zip(*SCENES[config["stage"]])
+    images = [np.full((32, 32, 1), grey, "uint8") for grey in greys]
+    edges = [[] if edge is None else [edge] for edge in edges]
+    labels = [[] if label is None else [label] for label in labels]
+    return from_scenes(images, edges, labels, "abcdef")
+'''
+
+
+def run_by_brightness(folder, stage, scores, bright):
+    """A run whose net says `scores` on dark images, and more of class `bright` the brighter.
+
+    Its box is the middle of the window. One map of each layer hands the brightness on.
+    """
+    file = folder / "by_brightness.py"
+    file.write_text(RECIPE)
+    run = untrained_run(folder / stage, file, stage=stage, window_score=0.0, width=0.1)
+    model = run.load_model()
+    for layer in model.layers:
+        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    for name in ("conv1", "conv2", "conv3", "conv4", "fc5", "fc6", "fc7"):
+        kernel, bias = model.get_layer(name).get_weights()
+        middle = kernel.shape[0] // 2
+        kernel[middle, middle, 0, bright if name == "fc7" else 0] = 1
+        model.get_layer(name).set_weights([kernel, scores if name == "fc7" else bias])
+    *rest, bias = model.get_layer("regressor").get_weights()
+    model.get_layer("regressor").set_weights([*rest, np.float32([0.25, 0.25, 0.75, 0.75])])
+    model.save(run.path / "model.keras")
+    return run.path
+
+
+def test_the_localisation_error_of_a_net_that_is_known(tmp_path, capsys):
+    scores = np.float32([0.5, 0.4, 0.3, 0.2, 0.1, 0])
+    run = run_by_brightness(tmp_path, "regressor", scores, bright=5)
     assert call(evaluate, f"--run={run}") == 0
     printed = capsys.readouterr().out
-    assert "mean average precision at IoU .5" in printed
-    assert len([line for line in printed.splitlines() if line.startswith("  ")]) == 11
+    # Dark scenes are guessed 0 to 4, bright ones 5 and then 0 to 3; one has its box elsewhere.
+    assert "error at IoU .5: 50.0 % in five guesses, 66.7 % in one" in printed
+    assert "of the classes alone: 33.3 %" in printed
     result = json.loads((run / "evaluation.json").read_text())
-    assert 0 <= result["AP50"] <= 1
-    assert len(result["per_class"]) == 10
+    expected = {"error": 3 / 6, "class_error": 2 / 6, "top1_error": 4 / 6, "images": 6}
+    assert {name: result[name] for name in expected} == pytest.approx(expected)
+    assert [(row["class"], row["images"], row["error"]) for row in result["per_class"]] == [
+        (0, 2, 0.5), (4, 2, 0.5), (5, 2, 0.5),
+    ]  # fmt: skip
+    guesses = read_detections(run / "detections.json", range(6))
+    assert [one["classes"].tolist()[:5] for one in guesses] == [
+        [5, 0, 1, 2, 3] if i in (3, 4) else [0, 1, 2, 3, 4] for i in range(6)
+    ]
+    for one in guesses:
+        np.testing.assert_allclose(one["boxes"], [[8, 8, 24, 24]] * 6, atol=1e-3)
+
+
+def test_the_average_precision_of_a_net_that_is_known(tmp_path, capsys):
+    """A right box with the highest score, a wrong one, two misses, and an empty scene."""
+    scores = np.float32([-9, 0, -9, -9, -9, -9, 1])  # dark: background, 73 to 27
+    run = run_by_brightness(tmp_path, "detector", scores, bright=1)
+    assert call(evaluate, f"--run={run}", "--set=window_score=0.5") == 0
+    found = read_detections(run / "detections.json", range(4))
+    assert [one["classes"].tolist() for one in found] == [[1], [1], [], []]
+    result = json.loads((run / "evaluation.json").read_text())
+    rows = {row["class"]: row for row in result["per_class"]}
+    assert [rows[1][name] for name in ("truths", "detections")] == [2, 2]
+    # Class 1: precision 1 up to a recall of .5, nothing after; class 0: not found.
+    assert [rows[1][name] for name in ("AP50", "AP_area")] == pytest.approx([51 / 101, 0.5])
+    assert [rows[0][name] for name in ("AP50", "AP_area")] == [0, 0]
+    assert rows[2]["AP50"] is None
+    assert [result[name] for name in ("AP50", "mAP_area")] == pytest.approx([51 / 202, 0.25])
+    printed = capsys.readouterr().out
+    assert "mean average precision at IoU .5: 25.2 % (PASCAL's 25.0 %)" in printed
+    assert len([line for line in printed.splitlines() if line.startswith("  ")]) == 7
     assert (run / "plots" / "precision_and_recall.png").exists()
-    read_detections(run / "detections.json", range(3))
-    run = stages / "regressor"
-    assert call(evaluate, f"--run={run}") == 0
-    assert "localisation error at IoU .5" in capsys.readouterr().out
-    assert 0 <= json.loads((run / "evaluation.json").read_text())["error"] <= 1
-    assert call(evaluate, f"--run={stages / 'classifier'}") == 0
-    assert "test error" in capsys.readouterr().out
+
+
+def test_the_error_of_the_first_stage(stages, capsys):
+    run = runs.open_run(stages / "classifier")
+    assert call(evaluate, f"--run={run.path}") == 0
+    model, wrong, count = run.load_model(), 0, 0
+    for images, labels in run.recipe.data(run.config, "test").as_numpy_iterator():
+        best = model.predict(images, verbose=0).argmax(-1)
+        wrong, count = wrong + np.sum(best != labels), count + labels.size
+    result = json.loads((run.path / "evaluation.json").read_text())
+    assert (result["errors"], result["examples"], count) == (wrong, 3, 3)
+    assert f"test error {100 * wrong / 3:.2f} %" in capsys.readouterr().out
 
 
 def test_reports_show_scenes_and_link_each_other(stages):

@@ -175,11 +175,17 @@ def test_boxes_without_area():
     np.testing.assert_array_equal(merged, boxes)
     # Two that are equal are 0 + 1 - 0 apart; two points have no side to measure a distance by.
     merged, scores, groups = merge_boxes(boxes, np.ones(6), 1, return_groups=True)
-    assert np.isfinite(merged).all()
+    # The one is symmetric about (5, 5), as all that went into it, the other as it was.
+    np.testing.assert_array_equal(merged[0][:2] + merged[0][2:], [10, 10])
+    assert 0 < merged[0][0] < 5
+    np.testing.assert_array_equal(merged[1], boxes[2])
     np.testing.assert_array_equal(scores, [5, 1])
     np.testing.assert_array_equal(groups, [0, 0, 1, 0, 0, 0])
     for match in ("intersection", "literal"):
-        assert np.isfinite(merge_boxes(boxes, np.ones(6), np.inf, match=match)[0]).all()
+        merged, scores = merge_boxes(boxes, np.ones(6), np.inf, match=match)
+        assert (merged.shape, scores.numpy().tolist()) == ((1, 4), [6])
+        assert merged[0][1] + merged[0][3] == 10
+        assert 0 < merged[0][0] < merged[0][2] < 10
 
 
 def test_float16_and_lists_are_worked_out_in_float32():

@@ -88,7 +88,15 @@ def test_an_image_without_boxes_is_shown_whole(seed):
     labels = np.full(3, EMPTY)
     crop, label = object_view(scene(), np.zeros((3, 4), "float32"), labels, 32, seed)
     assert int(label) == EMPTY
-    assert np.isfinite(crop).all()
+    if seed is None:  # its longer side takes .7 of 32 pixels, in the middle
+        zoom = 0.7 * 32 / 96
+        corner = tf.constant([48 * zoom - 16, 36 * zoom - 16])
+        expected, _ = scene_view(scene(), np.zeros((0, 4), "float32"), 32, zoom, corner)
+        np.testing.assert_allclose(crop, expected, atol=1e-3)  # of 255
+    else:  # the mean around it, and white from both boxes
+        edge = crop.numpy()[:2]
+        np.testing.assert_allclose(edge, edge.mean(), atol=1e-3)
+        assert edge.mean() + 50 < crop.numpy().max()
 
 
 def test_inside_tf_data_with_unknown_sides():
@@ -135,7 +143,8 @@ def test_crowds_are_not_what_a_view_shows():
 def test_mixed_views_are_random_ones_without_boxes_and_where_chance_says_so():
     none = np.full(3, EMPTY), np.zeros((3, 4), "float32")
     piece, boxes = mixed_view(scene(), none[1], none[0], 68, (36, 76), (4, 2), about=1.0)
-    assert np.isfinite(piece).all()
+    anywhere, _ = mixed_view(scene(), none[1], none[0], 68, (36, 76), (4, 2), about=0.0)
+    np.testing.assert_array_equal(piece, anywhere)
     np.testing.assert_array_equal(boxes[:, 2:], boxes[:, :2])
     for seed in range(5):
         _, boxes = mixed_view(scene(), BOXES, LABELS, 68, (36,), (seed, 2), about=0.0)

@@ -92,6 +92,7 @@ def config():
         "about": 0.7,  # of pieces that show an object at a size that counts; others are anywhere
         "dropout": 0.2,
         "width": 1.0,  # of every layer, for quick tries
+        "initializer": None,  # of all kernels, one of Keras'; None: the variant's own
         "boxes_per_class": False,
         "fill": (0.45, 0.95),  # of a crop's side that its digit's longer side takes
         "shift": 0.2,  # of a crop's side that its digit is off the middle, at most
@@ -138,6 +139,7 @@ def model(config):
         width=config["width"],
         dropout=config["dropout"],
         boxes_per_class=config["boxes_per_class"],
+        kernel_initializer=config["initializer"],
         preprocessing=models.overfeat_preprocessing(),
     )
     if config["stage"] == "regressor":

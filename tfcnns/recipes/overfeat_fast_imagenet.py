@@ -71,6 +71,7 @@ def config():
         "views": "scales",  # of a test image: the vote at all `scales`, "ten" crops, or "center"
         "scales": (247, 279, 375, 439),  # short sides, pixels: numbers 1, 2, 4 and 6 of six
         "width": 1.0,  # of every layer, for quick tries
+        "initializer": None,  # of all kernels, one of Keras'; None: the paper's
         "first_step": 0,
     }
 
@@ -139,5 +140,6 @@ def overfeat(config, variant):
         config["classes"],
         width=config["width"],
         dropout=config["dropout"],
+        kernel_initializer=config["initializer"],
         preprocessing=models.overfeat_preprocessing(),
     )
