@@ -340,14 +340,27 @@ def test_update_and_halvings_of_overfeat(recipe_with, name):
     model = recipe.model(config)
     (schedule,) = recipe.compile(model, config)
     optimizer = model.optimizer
-    np.testing.assert_allclose([optimizer.learning_rate, optimizer.momentum], [0.05, 0.6])
+    np.testing.assert_allclose([optimizer.learning_rate, optimizer.momentum], [0.0005, 0.6])
     assert optimizer.decay("conv1/kernel") == 1e-5
     assert optimizer.decay("conv1/bias") == 0
     rates = {0: 50, 29: 50, 30: 25, 49: 25, 50: 12.5, 60: 6.25, 70: 3.125, 80: 1.5625, 89: 1.5625}
     for epoch, rate in rates.items():
-        assert schedule.schedule(epoch, None) == pytest.approx(rate / 1000)
-    kernel = model.get_layer("fc7" if "fast" in name else "fc8").kernel_initializer
-    assert kernel.stddev == 0.01
+        assert schedule.schedule(epoch, None) == pytest.approx(rate / 100_000)
+
+
+@pytest.mark.parametrize("name", OVERFEAT)
+def test_starts_of_overfeat(recipe_with, name):
+    """He's normal, the recipe's own, or the paper's; 8 % is four sigma for conv3's 1,000."""
+    layer = "fc7" if "fast" in name else "fc8"
+    for chosen, deviation in ((None, lambda _: 0.01), ("he_normal", lambda n: (2 / n) ** 0.5)):
+        recipe, config = recipe_with(name, width=0.03)
+        assert config["initializer"] == "he_normal"
+        model = recipe.model({**config, "initializer": chosen})
+        for kernel in (model.get_layer(one).kernel.numpy() for one in ("conv3", layer)):
+            expected = deviation(np.prod(kernel.shape[:-1]))
+            assert kernel.std() == pytest.approx(expected, rel=0.08)
+    with pytest.raises(ValueError, match="henormal"):
+        recipe.model({**config, "initializer": "henormal"})
 
 
 @pytest.mark.parametrize("name", OVERFEAT)

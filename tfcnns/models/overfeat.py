@@ -133,7 +133,9 @@ def overfeat(
         include_top: False ends the net after the last pool, whatever `head` says: the trunk.
         pooling: of that pool's maps then: None, "avg" or "max", as in keras.applications.
         kernel_initializer: of all kernels; None for the paper's Gaussian of deviation .01,
-            "digits" He's.
+            "digits" He's. The paper's is a flat start: outputs hardly depend on the image, and
+            the fast net did not train from it at the paper's rate within some hundred steps;
+            from "he_normal" at a hundredth of the rate it did (docs/overfeat.md).
         preprocessing: layers applied to the input first, so that they are saved with it;
             `overfeat_preprocessing()` has the released nets'.
         name: the model's name; None for overfeat_VARIANT.

@@ -14,6 +14,7 @@ The recipe `overfeat_fast_imagenet`, whose docstring has its steps, with the oth
 window of 221 pixels.
 
 Differs from the paper: as that recipe does, but for the size of the crops, which is the text's.
+That recipe's start and rate were measured with its net, not with this one.
 """
 
 from tfcnns.recipes import overfeat_fast_imagenet as base
