@@ -26,9 +26,9 @@ width). `--set initializer=None --learning_rate=0.05` is the paper's. `--set spl
 images out of training, whose loss is in the log after each epoch: a flat start shows there.
 
 Differs from the paper: kernels start as He's normal, at a rate of .0005, where the paper has a
-Gaussian of deviation .01 and .05. Crops are as large as this net's window, 231, where the text has 221, the
-accurate net's. "5 random crops (and their horizontal flips)" of each image is read as what is
-drawn from, one crop an epoch: as in AlexNet, whose number of epochs this is. If an epoch has all
+Gaussian of deviation .01 and .05. Crops are as large as this net's window, 231, where the text has
+221, the accurate net's. "5 random crops (and their horizontal flips)" of each image is read as what
+is drawn from, one crop an epoch: as in AlexNet, whose number of epochs this is. If an epoch has all
 ten, then `--set epochs=900 --set "halvings=(300, 500, 600, 700, 800)"` comes to the same. Neither
 the number of epochs nor the normalisation of pixels is in the text; biases don't decay.
 """
