@@ -68,12 +68,16 @@ class Run:
         """The run's own copy of its recipe, as a module."""
         if self._recipe is None:
             recipe = load_recipe(self.path / "recipe.py")
-            for name, value in recipe.config().items():
-                if name not in self.config:
-                    raise UserError(
-                        f"{self.path / 'run.json'} lacks the setting {name!r}, which the recipe "
-                        f"has: add it to its config (the recipe's own is {json.dumps(value)})"
-                    )
+            own = recipe.config()
+            missing = {name: own[name] for name in own if name not in self.config}
+            if missing:  # the recipe builds on one of this package, which has gained settings
+                self.config = {**self.config, **missing}
+                values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
+                logging.getLogger("tfcnns").warning(
+                    "%s lacks settings that the recipe has; its own are taken: %s",
+                    self.path / "run.json",
+                    values,
+                )
             self._recipe = recipe
         return self._recipe
 

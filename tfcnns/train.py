@@ -140,10 +140,11 @@ def _resume():
     if FLAGS.overwrite or (not FLAGS.recipe and set(_given()) - {"epochs"}):
         raise UserError("--resume takes everything from the run itself; only --epochs may change")
     changes = {name: value for name, value in _given().items() if name == "epochs"}
-    config = cli.with_data_flags(settings.with_values(run.config, changes), FLAGS)
-    config = paths.absolute(config)
     # The lock first: another process may be about to write a newer checkpoint.
     with run.lock() if _cluster().is_chief else contextlib.nullcontext(), _crew() as crew:
+        recipe = run.recipe  # it completes the run's config
+        config = cli.with_data_flags(settings.with_values(run.config, changes), FLAGS)
+        config = paths.absolute(config)
         if FLAGS.recipe:
             _check_same(run)
         from tfcnns.training import checkpoints
@@ -155,7 +156,7 @@ def _resume():
             if done > config["epochs"]:
                 raise UserError(f"--epochs={config['epochs']}: the run has done {done} already")
         kept = {name: run.settings["flags"].get(name, FLAGS[name].default) for name in _KEPT}
-        parts = _prepare(run.recipe, config, kept, crew, saved=True)
+        parts = _prepare(recipe, config, kept, crew, saved=True)
         if FLAGS.show_placement and crew.is_chief:
             _draw_placement(_show_placement(parts), run.path)
         return _train(run, parts, checkpoint) if crew.is_chief else _help_train(parts, checkpoint)
