@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfcnns.training.paper_sgd import PaperSGD
+from tfcnns.training.placement import build_optimizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -239,7 +240,24 @@ def test_wrong_arguments(arguments, message):
 def test_a_pattern_that_matches_nothing_is_named(argument):
     optimizer = PaperSGD(0.1, **{argument: {"bias": 2.0, "cccp7": 0.1}})
     with pytest.raises(ValueError, match=r"'cccp7', which is in none of \['conv1/kernel', 'c"):
+        optimizer.check_patterns(weights("conv1"))
+    with pytest.warns(UserWarning, match=r"'cccp7' of the multipliers is in none of the trained"):
         optimizer.build(weights("conv1"))
+
+
+def test_multipliers_may_be_for_layers_that_are_frozen():
+    layers = [keras.layers.Dense(1, use_bias=False, name=name) for name in ("conv1", "fc")]
+    model = keras.Sequential([keras.Input((1,)), *layers])
+    layers[0].trainable = False
+    model.compile(PaperSGD(0.5, 0.0, multipliers={"conv": 0.1, "fc": 0.5}), "mse")
+    build_optimizer(model)
+    model.set_weights([np.float32([[2]]), np.float32([[3]])])
+    model.fit(np.float32([[1]]), np.float32([[5]]), verbose=0)
+    # y = 6; the gradient 2 (6 - 5) 2 times .5 times .5 is taken off.
+    np.testing.assert_allclose(model.get_weights(), [[[2]], [[2]]], rtol=1e-6)
+    model.compile(PaperSGD(0.5, multipliers={"cnov": 0.1}), "mse")
+    with pytest.raises(ValueError, match="Received: 'cnov', which is in none of"):
+        build_optimizer(model)
 
 
 def test_config_round_trip():

@@ -17,6 +17,7 @@ from tfcnns.training.schedules import (
     linear_decay,
     stepped,
 )
+from tfcnns.training.watching import DivideOnPlateau
 
 
 def test_overfeats_rates():
@@ -196,6 +197,30 @@ def test_warm_up_rises_linearly_and_leaves_the_rate_to_others():
     fit(alone[0], [WarmUp(0.5, 3), alone[1], history], 0, 3)
     np.testing.assert_allclose(alone[1].seen, [0, 1 / 6, 1 / 3, 0.5, 0.5, 0.5], rtol=1e-6)
     assert [round(row["learning_rate"], 6) for row in history.rows] == [0, 0.333333, 0.5]
+
+
+class Stall(DivideOnPlateau):
+    """One that stalls at the end of the given epochs."""
+
+    def __init__(self, *epochs):
+        super().__init__(factor=2.0)
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch in self.epochs:
+            self._on_stall()
+
+
+def test_a_cut_while_the_rate_rises_holds():
+    model, rates = constant_gradient(PaperSGD(1.0, 0.0)), Rates()
+    stall, warm_up = Stall(0, 1, 3), WarmUp(1.0, 5)
+    fit(model, [stall, warm_up, rates], 0, 2)  # epochs of two updates
+    resumed = WarmUp(1.0, 5)
+    resumed.set_state(json.loads(json.dumps(warm_up.get_state())))
+    fit(model, [stall, resumed, rates], 2, 5)
+    assert stall.cuts_made == 3
+    expected = [0, 0.2, 0.4 / 2, 0.6 / 2, 0.8 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 8, 1 / 8]
+    np.testing.assert_allclose(rates.seen, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scaling", [False, True])

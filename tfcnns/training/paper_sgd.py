@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+import warnings
 
 import keras
 from keras import ops
@@ -52,8 +53,11 @@ class PaperSGD(keras.optimizers.Optimizer):
             (they clip g, before the decay is added), use_ema, loss_scale_factor, ...
 
     Raises:
-        ValueError: an argument out of range, a pattern that isn't a regular expression,
-            or (when built) one that matches no weight.
+        ValueError: an argument out of range, or a pattern that isn't a regular expression.
+
+    A pattern that matches none of the trained weights is a warning, since the layers that it is for
+    may be frozen; `build_optimizer`, and so the training script, knows the model and refuses one
+    that matches none of its weights.
 
     Example:
         >>> optimizer = PaperSGD(0.01, momentum=0.9, weight_decay=5e-4)
@@ -113,18 +117,31 @@ class PaperSGD(keras.optimizers.Optimizer):
             return
         super().build(variables)
         paths = [getattr(v, "path", v.name) for v in variables]
-        for pattern in [*self.multipliers, *self.decay_multipliers]:
-            if not any(re.search(pattern, path) for path in paths):
-                raise ValueError(
-                    "Expected every pattern of the multipliers to match a weight. "
-                    f"Received: {pattern!r}, which is in none of {paths}"
-                )
+        for pattern in self._unmatched(paths):
+            warnings.warn(
+                f"The pattern {pattern!r} of the multipliers is in none of the trained weights "
+                f"{paths}",
+                stacklevel=2,
+            )
         self._multipliers = [self.multiplier(path) for path in paths]
         self._decays = [
             self.decay(path) if self._use_weight_decay(v) else 0.0
             for path, v in zip(paths, variables, strict=True)
         ]
         self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def check_patterns(self, weights):
+        """Raises ValueError for a pattern that matches none of a model's weights, frozen or not."""
+        paths = [w.path for w in weights]
+        for pattern in self._unmatched(paths):
+            raise ValueError(
+                "Expected every pattern of the multipliers to match a weight. "
+                f"Received: {pattern!r}, which is in none of {paths}"
+            )
+
+    def _unmatched(self, paths):
+        patterns = [*self.multipliers, *self.decay_multipliers]
+        return [p for p in patterns if not any(re.search(p, path) for path in paths)]
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)

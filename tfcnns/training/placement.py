@@ -1,9 +1,12 @@
 """A model on several devices: its optimiser's variables beside its weights."""
 
 import functools
+import warnings
 
 import keras
 import tensorflow as tf
+
+from tfcnns.training.paper_sgd import PaperSGD
 
 
 def build_optimizer(model):
@@ -17,13 +20,24 @@ def build_optimizer(model):
     first device, and compute all updates there. After this, each weight's slots and its update
     are on its device. On one device, and under a tf.distribute strategy, which places them itself,
     it builds the optimiser and does nothing else.
+
+    Raises:
+        ValueError: a pattern of `PaperSGD`'s multipliers matches no weight of the model.
     """
     variables = model.trainable_variables
     optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    with warnings.catch_warnings():
+        if isinstance(inner, PaperSGD):
+            inner.check_patterns(model.weights)
+            warnings.filterwarnings("ignore", "The pattern")  # they match layers that are frozen
+        _build(optimizer, inner, variables)
+
+
+def _build(optimizer, inner, variables):
     if tf.distribute.has_strategy() or len({v.value.device for v in variables}) < 2:
         optimizer.build(variables)
         return
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     for name in ("add_variable_from_reference", "update_step"):
         setattr(inner, name, _beside_the_weight(getattr(inner, name), name))
     optimizer.build(variables)

@@ -2,8 +2,8 @@
 
 By epoch: `stepped` and `linear_decay` make functions for Keras' LearningRateScheduler, and
 `MomentumRamp` is a callback. By update: `DecayPerUpdate` and `StepPerUpdate` are schedules to
-give to an optimiser, and `WarmUp` is a callback. None has a state of its own, so a resumed run
-needs nothing restored.
+give to an optimiser, and `WarmUp` is a callback. None but `WarmUp`, which keeps cuts that others
+made, has a state of its own, so a resumed run needs nothing restored.
 """
 
 import math
@@ -145,7 +145,9 @@ class WarmUp(keras.callbacks.Callback):
 
     Update t, counted from 0, is made at start + (rate - start) t / updates, and `rate` is set for
     good at t = updates. A callback, so that others may set the rate afterwards, epoch by epoch
-    (`stepped`, `DivideOnPlateau`); what they set before is overruled. Give it after them.
+    (`stepped`, `DivideOnPlateau`). Give it after them. What they set at an epoch's beginning, while
+    the rate rises, is overruled; by what they multiply it at an epoch's end, as a cut on a plateau
+    does, the rest of the rise and the rate that it ends at are multiplied too.
 
     Args:
         rate: learning rate that it ends at.
@@ -167,9 +169,11 @@ class WarmUp(keras.callbacks.Callback):
         self.rate = rate
         self.updates = updates
         self.start = start
+        self.factor = 1.0  # of the cuts so far
+        self._rising = False
 
     def at(self, update):
-        """The rate of an update in the rise, counted from 0."""
+        """The rate of an update in the rise, counted from 0, without cuts."""
         return self.start + (self.rate - self.start) * update / self.updates
 
     def on_train_begin(self, logs=None):
@@ -183,6 +187,16 @@ class WarmUp(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self._set()
 
+    def on_epoch_end(self, epoch, logs=None):
+        if self._rising and self._last:
+            self.factor *= float(self.model.optimizer.learning_rate.numpy()) / self._last
+
+    def get_state(self):
+        return {"factor": self.factor}
+
+    def set_state(self, state):
+        self.factor = state["factor"]
+
     def _set(self):
         if not self._rising:
             return
@@ -191,7 +205,8 @@ class WarmUp(keras.callbacks.Callback):
         update = int(self.model.optimizer.iterations.numpy())
         self._rising = update < self.updates
         if update <= self.updates:
-            self.model.optimizer.learning_rate = self.at(update)
+            self.model.optimizer.learning_rate = self.at(update) * self.factor
+            self._last = float(self.model.optimizer.learning_rate.numpy())
 
 
 @keras.saving.register_keras_serializable(package="tfcnns")
