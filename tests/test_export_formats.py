@@ -52,11 +52,15 @@ def test_all_formats_are_what_was_trained(run, extra, tmp_path, capsys):
 @pytest.mark.parametrize("recipe", ["maxout_mnist", "alexnet_imagenet", "overfeat_fast_imagenet"])
 def test_other_nets_in_other_formats(recipe, extra, tmp_path):
     """Maxout, local response normalisation, towers; a net for images of any size."""
-    run = untrained_run(tmp_path / "run", recipe, **settings(recipe, limit=20, statistics=8))
+    config = settings(recipe, limit=20, statistics=8, batch_size=4)
+    run = untrained_run(tmp_path / "run", recipe, **config)
     formats = ("savedmodel", "tflite", "onnx")
-    version = exporting.export_run(run, tmp_path / "out", formats, say=lambda line: None)
+    lines = []
+    arguments = (run, tmp_path / "out", formats, ("float32", "int8"))
+    version = exporting.export_run(*arguments, say=lines.append)
     facts = json.loads((version / "export.json").read_text())
-    assert len(facts["results"]) == 3
+    assert len(facts["results"]) == 4
+    assert lines[-1].startswith("model.onnx: its conversion took ")
 
 
 def test_a_wrong_file_is_not_published(run, extra, tmp_path, monkeypatch, capsys):

@@ -346,7 +346,9 @@ def overfeat_trunk():
     return keras.Sequential([trunk, keras.layers.Dense(3, "softmax")])
 
 
-@pytest.mark.parametrize("build", [alexnet_of_cifar, overfeat_trunk])
+@pytest.mark.parametrize(
+    "build", [pytest.param(alexnet_of_cifar, marks=pytest.mark.slow), overfeat_trunk]
+)
 def test_whole_nets_take_a_replica_without_images(build):
     """The last batch has one image for two replicas, in training and in validation."""
     found = []
