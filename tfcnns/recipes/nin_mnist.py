@@ -3,7 +3,8 @@
 Paper: Lin, Chen, Yan, "Network in Network" (2013), table 4: 0.47 % test error.
 Command: python -m tfcnns.train --recipe=nin_mnist --data_dir=DATA --out=runs/nin_mnist
 Cost: 349,674 parameters, 260 epochs of 469 steps; 4 hours on 2 CPU cores at 1,100 images a second.
-Expected: 0.47 % test error, without augmentation.
+Expected: 0.47 % test error, without augmentation. Seed 0 in mixed_bfloat16 was at 1.10 % after six
+    epochs at the first rate, on the 10,000 test images.
 
 The recipe `nin_cifar10` with the net and the constants of the authors' file for MNIST. Pixels are
 0 to 255, less the mean image of the training set, as cuda-convnet's data provider gives them; in
