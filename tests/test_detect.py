@@ -100,7 +100,9 @@ def test_how_many_boxes(model, image, most):
     assert len(every) > 3
 
 
-@pytest.mark.parametrize(("join", "value"), zip(JOINS, (np.nan, np.inf, -np.inf), strict=True))
+@pytest.mark.parametrize(
+    ("join", "value"), list(zip(JOINS, (np.nan, np.inf, -np.inf), strict=True))
+)
 def test_what_is_not_finite_gives_no_box_and_a_line(image, join, value, caplog):
     """Of a net with a box for each class: one class' box, then one class' score, then all."""
     keras.utils.set_random_seed(1)
