@@ -8,7 +8,7 @@ install := $(python) -m pip install --disable-pip-version-check --quiet --quiet 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test test-slow coverage bench bench-digits bench-overfeat bench-scaling lint format clean
+.PHONY: help venv demo test test-slow coverage bench bench-digits bench-overfeat bench-scaling bench-memory lint format clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [ARGS='-k lrn', for pytest]"
@@ -50,6 +50,9 @@ bench-overfeat: $(VENV)/.base ## localisation error and mAP of recipes/overfeat_
 
 bench-scaling: $(VENV)/.base ## images a second of two workers against one, and what is lost where
 	$(python) benchmarks/scaling.py
+
+bench-memory: $(VENV)/.base ## peak memory for each pixel of a large image, of all that reads images
+	$(python) benchmarks/memory.py
 
 bench: $(VENV)/.all ## speed of the layers against stock Keras and torch
 	$(python) benchmarks/layers.py

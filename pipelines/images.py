@@ -95,7 +95,7 @@ def decode(data, name="image", channels=3, background=255, max_pixels=MAX_PIXELS
     orientation is undone, see `orientation`; 16-bit samples lose their lower byte; colours turn
     grey by tf.image.rgb_to_grayscale. `name` is what errors call the image.
 
-    Takes up to 12 bytes of memory for each pixel, the file aside; of a WebP file up to 24.
+    Takes up to 12 bytes of memory for each pixel, the file aside; of WebP, in Pillow, 16.
 
     Raises: UserError if `data` isn't a complete JPEG, PNG, GIF, BMP, WebP or TIFF image of at
         most `max_pixels` pixels.

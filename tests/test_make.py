@@ -69,7 +69,7 @@ def test_all_that_it_runs_exists():
     paths = [installs.ROOT / module.replace(".", "/") for module in modules]
     files = [path / "__main__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
     files += [installs.ROOT / name for name in re.findall(r"\(python\) (\S+\.py)", source)]
-    assert len(files) == 9
+    assert len(files) == 10
     assert [file for file in files if not file.is_file()] == []
 
 

@@ -72,3 +72,23 @@ def test_precision_recall_draws_known_classes_and_their_mean():
     assert nothing.get_label() == "No class has an object."
     with pytest.raises(ValueError, match=r"Received: precision.shape=\(3,\)"):
         plot_precision_recall(recall, np.ones(3), NAMES)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_picture_is_reduced_before_it_is_drawn(channels):
+    """To no less than what the file shows; boxes stay in pixels of the picture itself."""
+    quarters = np.kron([[10, 80], [150, 220]], np.ones((2000, 2500))).astype(np.uint8)
+    image = np.repeat(quarters[..., None], channels, axis=2)
+    one = {"boxes": [[2500, 2000, 5000, 4000]], "classes": [0], "scores": [1.0]}
+    figure = plot_detections(image, one, ["cat"])
+    (axes,) = figure.axes
+    shown = axes.images[0].get_array()
+    drawn = 2 * figure.dpi * figure.get_size_inches()[0]  # as the report's files are
+    assert drawn <= shown.shape[1] <= 2 * drawn
+    assert list(axes.images[0].get_extent()) == [-0.5, 4999.5, 3999.5, -0.5]
+    assert axes.patches[0].get_bbox().bounds == (2499.5, 1999.5, 2500, 2000)
+    middle = shown.shape[0] // 2, shown.shape[1] // 2
+    for rows, top in ((slice(middle[0]), True), (slice(middle[0] + 1, None), False)):
+        for columns, left in ((slice(middle[1]), True), (slice(middle[1] + 1, None), False)):
+            expected = quarters[0 if top else -1, 0 if left else -1]
+            assert (shown[rows, columns] == expected).all()

@@ -94,7 +94,11 @@ def as_pictures(images):
     return (images - low) / np.where(high > low, high - low, 1)
 
 
-def show_picture(axes, picture):
-    """Shows one of `as_pictures`, pixel by pixel, without a frame or ticks."""
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+def show_picture(axes, picture, shape=None):
+    """Shows one of `as_pictures`, pixel by pixel, without a frame or ticks.
+
+    shape: height and width of what it stands for, if it was reduced; the axes count its pixels.
+    """
+    extent = (-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5) if shape else None
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)
     axes.set_axis_off()

@@ -2,9 +2,11 @@
 
 import numpy as np
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from . import (
     BLUE,
+    DPI,
     ORANGE,
     VERMILLION,
     WIDTH,
@@ -36,7 +38,7 @@ def plot_detections(image, detection, class_names, least=0.0):
     side = min(WIDTH / width, 9 / height)
     figure = new_figure(max(side * height, 0.5), width=max(side * width, 0.5), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
-    show_picture(axes, as_pictures(image[None])[0])
+    show_picture(axes, _picture(image, 2 * DPI * side), (height, width))
     drawn = 0
     for box, c, score in zip(*(detection[k] for k in ("boxes", "classes", "scores")), strict=True):
         if score >= least:
@@ -122,6 +124,19 @@ def plot_votes(image, windows, scores, scales, class_names):
         axes.remove()
     figure.set_label(f"A scene at {len(scales)} scales, with a dot for each window.")
     return figure
+
+
+def _picture(image, scale):
+    """What is shown of a picture that is drawn at `scale`: of a large one of bytes, less.
+
+    It is reduced by a whole factor, to no less than is drawn, and stays in bytes: matplotlib
+    copies what it shows several times, in floats up to 80 bytes for each pixel.
+    """
+    factor = int(1 / scale)
+    if factor < 2 or image.dtype != np.uint8:
+        return as_pictures(image[None])[0]
+    flat = image[..., 0] if image.shape[2:] == (1,) else image
+    return np.asarray(Image.fromarray(flat).reduce(factor).convert("RGB"))
 
 
 def _grid(rows, columns):
