@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfcnns.errors import UserError
-from tfcnns.pipelines.batches import batches, steps_per_epoch
+from tfcnns.pipelines.batches import batches, split_batches, steps_per_epoch
 
 # examples, batch_size, epochs, workers, seed
 STREAMS = [
@@ -249,3 +249,16 @@ def test_mistakes_are_named(changes, message):
     arguments = {"example": example, "examples": 10, "batch_size": 4} | changes
     with pytest.raises(UserError, match=message):
         batches(**arguments)
+
+
+def test_a_split_that_is_smaller_than_the_batch_is_one_batch():
+    config = {"batch_size": 8, "seed": 0, "epochs": 1, "first_step": 0}
+
+    def sizes(split, *part):
+        stream = split_batches(lambda index, seed: index, 5, config, split, *part)
+        return [len(batch) for batch in stream]
+
+    assert sizes("test") == [5]
+    assert (sizes("test", 0, 2), sizes("test", 1, 2)) == ([2, 0], [2, 1])
+    with pytest.raises(UserError, match="batch_size must be at most the number of examples, 5"):
+        sizes("train")

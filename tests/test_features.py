@@ -1,6 +1,7 @@
 """Features of image files equal what the layer says of the same arrays."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -152,3 +153,45 @@ def test_the_released_fast_net_by_its_file_name(photos, tmp_path):
         assert saved["features"].shape == (3, 1, 1, 4096)
         assert np.isfinite(saved["features"]).all()
         assert saved["features"].min() >= 1e-6  # the release's Threshold
+
+
+def _lambda():
+    inputs = keras.Input((8, 8, 3))
+    return keras.Model(inputs, keras.layers.Lambda(lambda x: 2 * x, name="mlpconv1")(inputs))
+
+
+def _two_inputs():
+    one, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    return keras.Model([one, other], keras.layers.Add(name="mlpconv1")([one, other]))
+
+
+def _vectors():
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, keras.layers.Dense(2, name="mlpconv1")(inputs))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("empty", "is damaged: expected a whole .keras file"),
+        ("truncated", "is damaged: expected a whole .keras file"),
+        (_lambda, "net.keras can't be loaded: .*Lambda"),
+        (_two_inputs, r"must have one input, images .* Received: \(None, 8, 8, 3\), \(None, 8"),
+        (_vectors, r"must have one input, images .* Received: \(None, 8\)"),
+    ],
+)
+def test_a_file_of_weights_that_will_not_do_is_named(
+    weights, photos, tmp_path, capsys, kind, message
+):
+    file = tmp_path / "net.keras"
+    if callable(kind):
+        kind().save(file)
+    else:
+        data = weights.read_bytes()
+        file.write_bytes(b"" if kind == "empty" else data[: len(data) // 2])
+    flags = [f"--weights={file}", "--layer=mlpconv1", f"--out={tmp_path}/f.npz"]
+    assert call(*flags, *photos) == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said)
+    assert said.count("\n") == 1
+    assert not (tmp_path / "f.npz").exists()

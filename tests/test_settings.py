@@ -4,7 +4,12 @@ import pytest
 
 from tfcnns import runs, train
 from tfcnns.errors import UserError
-from tfcnns.training.settings import parse_pairs, with_scaled_rate, with_values
+from tfcnns.training.settings import (
+    parse_pairs,
+    with_class_names,
+    with_scaled_rate,
+    with_values,
+)
 
 CONFIG = {
     "epochs": 10,
@@ -59,6 +64,33 @@ def test_text_becomes_the_type_of_the_default(pair, value):
 def test_what_does_not_fit_is_named(values, message):
     with pytest.raises(UserError, match=message):
         with_values(CONFIG, values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": "1e999"},
+        {"widths": "(3, 'a')"},
+        {"widths": "(3, 4.5)"},
+        {"widths": "(None,)"},
+        {"parts": "(1e999,)"},
+        {"top": "1e999"},
+    ],
+)
+def test_items_and_numbers_are_of_the_defaults_kind(values):
+    config = {**CONFIG, "parts": (0.5, 1.0)}
+    with pytest.raises(UserError, match="expected"):
+        with_values(config, values)
+    assert with_values(config, {"parts": "(1, 2)"})["parts"] == (1.0, 2.0)
+
+
+def test_classes_that_the_data_does_not_have_are_numbers():
+    own = {"data": "cifar10", "data_dir": None, "download": False, "classes": 4,
+           "class_names": tuple("abcd")}  # fmt: skip
+    config = with_class_names({**own, "data": "digits", "classes": 12}, own)
+    assert config["class_names"] == (*"0123456789", "10", "11")
+    without_data = {"classes": 4, "class_names": tuple("abcd")}
+    assert with_class_names({**without_data, "classes": 5}, without_data)["classes"] == 5
 
 
 @pytest.mark.parametrize("pair", ["epochs", "=3", ""])

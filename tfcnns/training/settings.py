@@ -39,16 +39,17 @@ def with_class_names(config, own):
 
     A recipe names the classes of the paper's data set, or leaves them to it (None); another one,
     the user's own folder for instance, brings others, and then also decides `classes`, if the
-    recipe has that setting.
+    recipe has that setting; where the user sets it, there are as many names, the last ones numbers.
 
     Args:
         config: dict of values; "data" as `tfcnns.pipelines.datasets.open_dataset` takes it, or
             `tfcnns.pipelines.box_datasets.open_boxes`.
         own: dict of the recipe's defaults.
     """
-    if "class_names" not in own or config["class_names"] != own["class_names"]:
+    if not {"class_names", "data"} <= set(own) or config["class_names"] != own["class_names"]:
         return config
-    other = config.get("data") not in (None, "digits", own.get("data"))
+    other = config["data"] not in ("digits", own["data"])
+    other = other or config.get("classes") != own.get("classes")
     if not other and own["class_names"] is not None:
         return config
     source = _source(config)
