@@ -12,6 +12,9 @@ class BoxLoss(keras.losses.Loss):
 
         L = (1 / n) sum over windows with an object of  sum over edges of (edge - true edge)^2
 
+    with n the number of these windows in the batch; in a replica's or a pass's part of it, under
+    `make_strategy` and `accumulate`, in the whole batch.
+
     y_true: (N, h, w, 5) from `box_targets`: edges in units of the window, and the object's label,
         below 0 for a window that isn't trained on.
     y_pred: (N, h, w, 4), or (N, h, w, classes, 4) from a regressor with a box for each class, of

@@ -52,9 +52,9 @@ class MinedCrossentropy(keras.losses.Loss):
 
         L = (1 / n) sum over images of  sum over objects' windows and chosen negatives  -log p[y]
 
-    with n the number of windows in the sum. The choice is made inside the training step, from
-    the outputs of that step: no passes over the data to collect negatives. An image that makes
-    no sum, and a batch without any, gives 0.
+    with n the number of windows in the sum, over the whole batch as in `BoxLoss`. The choice is
+    made inside the training step, from the outputs of that step: no passes over the data to
+    collect negatives. An image that makes no sum, and a batch without any, gives 0.
 
     Args:
         background: the label of the background; other labels from 0 are objects, those below 0
