@@ -5,7 +5,7 @@
 Each entry reads one image of a few pixels, which gives the peak of the model and of TensorFlow
 itself, and then a large one; what is printed is the difference over the large one's pixels, its
 file included, which is in memory once or twice; of `detect` the drawing too, some 350 MB for all
-large images. The models are small and untrained.
+large images. The models are small and untrained. Linux only.
 """
 
 import argparse
@@ -109,7 +109,7 @@ export_run(run, folder / "export", verify=False, say=lambda _: None)
 """
 
 _READ = """
-import resource, sys
+import sys
 entry, folder, file = sys.argv[1:]
 if entry in ("predict", "features", "detect"):
     import importlib
@@ -128,7 +128,9 @@ else:
     serve = tf.saved_model.load(f"{folder}/export/1").signatures["serve_image_bytes"]
     data = open(file, "rb").read()
     serve(image_bytes=tf.constant([data] * (4 if entry.startswith("four") else 1)))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not getrusage: that begins with the peak of the process that has started this one.
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) * 1024)
 """
 
 
