@@ -255,6 +255,11 @@ def test_images_that_the_model_does_not_take_and_a_monitor_that_nothing_logs(tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_a_stall_of_the_validation_needs_one():
+    with pytest.raises(UserError, match="StopWhenStalled watches val_accuracy, but no images are"):
+        prepare("maxout_mnist_pi", split="train+validation")
+
+
 def test_a_recipe_that_needs_its_neighbour_is_refused(tmp_path, capsys, monkeypatch):
     """Its run would hold recipe.py alone, and be opened from elsewhere."""
     (tmp_path / "neighbour_of_mine.py").write_text("LAYERS = 1\n")

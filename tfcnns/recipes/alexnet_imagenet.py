@@ -240,6 +240,7 @@ def spread(images, count):
 def views(config, split):
     """Function of an image: its centre, (size, size, 3), or for "test" what `views` says."""
     size, short_side = config["size"], config["short_side"]
+    check_counts(config, "size", "short_side")
     check_range(config, 1, short_side, "size")
     if config["views"] not in ("ten", "center"):
         raise UserError(f"views must be ten or center. Received: views={config['views']!r}")

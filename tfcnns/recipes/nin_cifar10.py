@@ -157,7 +157,10 @@ def source(config, split, size=None):
     )
     classes = config.get("classes", len(config["class_names"]))
     if images.classes > classes:
-        raise UserError(f"data={config['data']} has {images.classes} classes, the net {classes}")
+        named = "" if "classes" in config else ", as many as class_names"
+        raise UserError(
+            f"data={config['data']} has {images.classes} classes, the net {classes}{named}"
+        )
     if "short_side" not in config:  # or the net crops them
         resize, where = config.get("resize", False), f"data={config['data']}"
         images = sized(images, config["input_shape"], resize, where)

@@ -79,11 +79,11 @@ def prepare(recipe, config, saved=False, crew=None, xla="off"):
     if crew.cluster.workers > 1:
         _check_part(recipe, config, dataset, crew.cluster.workers)
     validation = crew.dataset(lambda *part: recipe.data(config, "validation", *part))
-    _check_monitor(config, validation)
     with crew.scope(), compiled_segments(xla):
         model, callbacks = _compiled(recipe, config, saved)
         set_step(model, xla)
     _check_fit(model, dataset, config)
+    _check_watched(callbacks, validation)
     accumulate(model, crew.passes)
     if crew.splits_batches:
         exchange_in(model.optimizer, crew.gradient_dtype)
@@ -220,11 +220,15 @@ def _check_part(recipe, config, dataset, workers):
         )
 
 
-def _check_monitor(config, validation):
-    """Raises UserError if what is to be watched in validation can't be: there is none."""
-    monitor = config.get("monitor")
-    if isinstance(monitor, str) and monitor.startswith("val_") and validation is None:
-        raise UserError(f"monitor={monitor}: nothing is held out for validation; see split")
+def _check_watched(callbacks, validation):
+    """Raises UserError if a callback watches the validation, and there is none."""
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("val_") and validation is None:
+            raise UserError(
+                f"{type(callback).__name__} watches {monitor}, but no images are held out for "
+                "validation: see the setting split"
+            )
 
 
 def _check_fit(model, dataset, config):
