@@ -206,8 +206,10 @@ def test_frozen_towers_stay_as_they_are():
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision(policy):
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)]
+)
+def test_mixed_precision(policy, tolerance):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -226,8 +228,8 @@ def test_mixed_precision(policy):
         assert scaled == (policy == "mixed_float16")
         model.fit(images(40), np.arange(40) % 5, batch_size=4, shuffle=False, verbose=0)
     for mine, other, first in zip(two.get_weights(), one.get_weights(), start, strict=True):
-        # Measured: .3 % of the way that ten steps went.
-        assert np.linalg.norm(mine - other) <= 0.01 * np.linalg.norm(other - first)
+        # Of the way that ten steps went, measured: .3 %, and with three bits less 4 %.
+        assert np.linalg.norm(mine - other) <= tolerance * np.linalg.norm(other - first)
 
 
 def test_devices_that_do_not_exist_are_refused():
