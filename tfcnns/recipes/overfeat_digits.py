@@ -12,8 +12,8 @@ Command: python -m tfcnns.train --recipe=overfeat_digits --out=runs/classifier
 Cost: some 260 s of processor time for all three stages, start included; 286,282 parameters, with
     the regressor 541,134.
 Expected: the detector's mean average precision at IoU .5 is 93.8 %, its localisation error (one
-    digit a scene, five guesses) 1.6 %; the regressor's run alone, which knows no background, has
-    46 %. Means over three seeds on 500 test scenes; docs/overfeat.md has more.
+    digit a scene, five guesses) 1.6 %, means over three seeds on 500 test scenes; the regressor's
+    run alone, which knows no background, some 26 % (one seed). docs/overfeat.md has more.
 
 The scenes (`tfcnns.pipelines.digit_scenes`) show 1 to 6 real digits of 12 to 60 pixels on pieces
 of photographs, between letters, signs and digits on their sides. The three stages:
