@@ -327,7 +327,7 @@ def test_what_needs_python_is_refused(tmp_path, capsys, layer, view, said):
         (["--run=RUN", "--out=OUT", "x.png"], "unexpected argument"),
         (["--run=RUN/no", "--out=OUT"], "expected a run directory"),
         (["--run=RUN", "--out=RUN/run.json"], "is a file, expected a directory"),
-        (["--run=RUN", "--out=RUN/run.json/x"], "can't be written to"),
+        (["--run=RUN", "--out=RUN/run.json/x"], "run.json is a file, expected a directory"),
         (["--run=RUN", "--out=OUT", "--format=h5"], "expects some of savedmodel, tflite, onnx"),
         (["--run=RUN", "--out=OUT", "--format="], "Received: nothing"),
         (["--run=RUN", "--out=OUT", "--format=tflite", "--tflite=int4"], "--tflite expects some"),
