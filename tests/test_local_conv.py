@@ -138,7 +138,7 @@ def test_channels_first_is_the_transpose(rng):
     ("arguments", "shape", "message"),
     [
         ({"filters": 0}, None, "`filters` must be a positive integer. Received: filters=0"),
-        ({"padding": "causal"}, None, 'must be "same" or "valid". Received: padding=\'causal\''),
+        ({"padding": "causal"}, None, r"one of \('same', 'valid'\)\. Received: padding='causal'"),
         ({"kernel_size": (3, 3, 3)}, None, "Received: kernel_size=\\(3, 3, 3\\)"),
         ({"strides": 0}, None, "`strides` must be a positive integer or a pair"),
         ({}, (None, 6, 3), "size of its input. Received: input_shape=\\(None, None, 6, 3\\)"),

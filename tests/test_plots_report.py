@@ -123,9 +123,9 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
     path = write_report(tmp_path / "report.html", "Old", [], {})
 
     def full(*_):
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         write_report(path, "New", [], {})
     assert "Old" in path.read_text("utf-8")

@@ -39,7 +39,8 @@ def whole(file):
         os.replace(temporary, file)
         flush(file.parent)
     except OSError as error:  # of a full disk knows no name, others that of the temporary
-        error.filename, error.filename2 = str(file), None
+        if error.errno is not None:  # others, such as h5py's, have their text only
+            error.filename, error.filename2 = str(file), None
         raise
     finally:
         temporary.unlink(missing_ok=True)
