@@ -13,7 +13,7 @@ Cost: some 260 s of processor time for all three stages, start included; 286,282
     the regressor 541,134.
 Expected: the detector's mean average precision at IoU .5 is 93.8 %, its localisation error (one
     digit a scene, five guesses) 1.6 %, means over three seeds on 500 test scenes; the regressor's
-    run alone, which knows no background, some 26 % (one seed). docs/overfeat.md has more.
+    run alone, which knows no background, 25.2 % (seed 0). docs/overfeat.md has more.
 
 The scenes (`tfcnns.pipelines.digit_scenes`) show 1 to 6 real digits of 12 to 60 pixels on pieces
 of photographs, between letters, signs and digits on their sides. The three stages:
