@@ -76,8 +76,5 @@ def own_seeds():
         replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
         return tf.random.experimental.stateless_fold_in(seed, replica)
 
-    keras.random.SeedGenerator.next = own
-    try:
+    with changed(keras.random.SeedGenerator, next=own):
         yield
-    finally:
-        keras.random.SeedGenerator.next = stock
